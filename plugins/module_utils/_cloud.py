@@ -1,0 +1,199 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One authenticated OpenStack cloud. PRIVATE to this collection: may change at any time.
+
+Requests go through openstacksdk's configuration and keystoneauth's session, as plain JSON: the
+recovery needs a dozen calls with exact microversions, and none of the SDK's resource objects.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json as jsonlib
+import typing as t
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError, RecoveryError
+
+try:
+    import openstack
+    from keystoneauth1 import exceptions as ksa_exceptions
+except ImportError:
+    openstack = None  # reported by connect()
+
+Json = t.Dict[str, t.Any]
+
+#: Named as in openstack.cloud, so that operators meet no new words.
+CLOUD_SPEC: dict[str, t.Any] = {
+    "cloud": {"type": "raw"},
+    "auth": {"type": "dict", "no_log": True},
+    "auth_type": {"type": "str"},
+    "region_name": {"type": "str"},
+    "validate_certs": {"type": "bool", "aliases": ["verify"]},
+    "ca_cert": {"type": "str", "aliases": ["cacert"]},
+    "client_cert": {"type": "str", "aliases": ["cert"]},
+    "client_key": {"type": "str", "no_log": True, "aliases": ["key"]},
+    "interface": {"type": "str", "choices": ["admin", "internal", "public"], "aliases": ["endpoint_type"]},
+    "api_timeout": {"type": "int", "default": 60},
+}
+_SDK_NAMES = {"ca_cert": "cacert", "client_cert": "cert", "client_key": "key", "validate_certs": "verify"}
+
+#: Answers that say "later", not "no". 500 is among them: Nova answers it while its database fails over.
+_RETRIED = [429, 500, 502, 503, 504]
+_RETRIES = 6  # with keystoneauth's doubling delay from 0.2 s: about 12 s before the failure is reported
+
+#: Keystone tokens of this process by connection options. The inventory plugin fills it in the parent
+#: of all tasks, and their forks inherit it: one token for the whole run, never on disk.
+_TOKENS: dict[str, str] = {}
+
+
+@dataclasses.dataclass
+class Answer:
+    """What an API said: ``body`` is {} when there was none."""
+
+    status: int
+    body: Json
+    request_id: str
+
+
+class Cloud:
+    """An authenticated cloud; made by :func:`connect`."""
+
+    def __init__(self, connection: t.Any, key: str) -> None:
+        self._connection = connection
+        self._key = key
+        self._adapters: dict[str, t.Any] = {}
+        self._max_microversion: tuple[int, int] | None = None
+
+    @property
+    def region(self) -> str:
+        """The region's name: the scope in which host names are unique."""
+        return str(self._connection.config.get_region_name() or "RegionOne")
+
+    def has(self, service: str) -> bool:
+        """Whether the catalog knows an endpoint of this service type."""
+        return bool(self._adapter(service).get_endpoint())
+
+    def supports(self, microversion: str) -> bool:
+        """Whether Nova's API knows this compute microversion."""
+        return _version(microversion) <= self._compute_maximum()
+
+    def best_microversion(self, wanted: str) -> str:
+        """The wanted compute microversion, or Nova's newest where that is older."""
+        return "{}.{}".format(*min(_version(wanted), self._compute_maximum()))
+
+    def request(
+        self,
+        method: str,
+        service: str,
+        path: str,
+        microversion: str | None = None,
+        params: t.Any = None,
+        json: Json | None = None,
+        retry: bool | None = None,
+    ) -> Answer:
+        """Make one API call.
+
+        :param retry: Repeat when the API is unreachable or answers 429/5xx. Default: all but POST,
+            because a POST that got no answer may have been obeyed.
+        :raises CloudError: with facts ``status`` (None when there was no answer) and ``answer``.
+        """
+        retries = _RETRIES if (method != "POST" if retry is None else retry) else 0
+        try:
+            response = self._adapter(service).request(
+                path,
+                method,
+                microversion=microversion,
+                params=params,
+                json=json,
+                raise_exc=False,
+                connect_retries=retries,
+                connect_retry_delay=0.2,
+                status_code_retries=retries,
+                retriable_status_codes=_RETRIED,
+                status_code_retry_delay=0.2,
+            )
+        except ksa_exceptions.ClientException as error:
+            raise CloudError(f"{method} {service} {path}: no answer: {error}", status=None, answer=str(error)) from error
+        return _answer(method, service, path, response)
+
+    def get(self, service: str, path: str, microversion: str | None = None, **params: t.Any) -> Json:
+        """GET and return the body."""
+        return self.request("GET", service, path, microversion, params=params).body
+
+    def remember(self) -> None:
+        """Keep the token in this process, for the tasks that are forked from it."""
+        state = self._connection.session.auth.get_auth_state()
+        if state:
+            _TOKENS[self._key] = state
+
+    def _adapter(self, service: str) -> t.Any:
+        if service not in self._adapters:
+            self._adapters[service] = self._connection.config.get_session_client(service)
+        return self._adapters[service]
+
+    def _compute_maximum(self) -> tuple[int, int]:
+        if self._max_microversion is None:
+            data = self._adapter("compute").get_endpoint_data()
+            if not data or not data.max_microversion:
+                raise CloudError("The compute API tells no microversion range; Nova with API 2.53 or newer is needed.")
+            self._max_microversion = tuple(data.max_microversion)
+        return self._max_microversion
+
+
+def connect(params: t.Mapping[str, t.Any]) -> Cloud:
+    """Connect with the options of :data:`CLOUD_SPEC`, falling back to clouds.yaml and OS_* variables.
+
+    :raises RecoveryError: openstacksdk is missing, or the options name no usable cloud.
+    """
+    if openstack is None:
+        raise RecoveryError("The Python package openstacksdk (>= 4.0.0) is not installed where this task runs.")
+    options = {_SDK_NAMES.get(k, k): params[k] for k in CLOUD_SPEC if params.get(k) is not None}
+    key = jsonlib.dumps(options, sort_keys=True, default=str)
+    if isinstance(options.get("cloud"), dict):
+        options = {**options.pop("cloud"), **options}
+    try:
+        connection = openstack.connect(app_name="openstack_ha.recovery", **options)
+        if key in _TOKENS:
+            connection.session.auth.set_auth_state(_TOKENS[key])
+    except Exception as error:  # openstacksdk raises from several unrelated hierarchies here
+        raise CloudError(
+            f"Cannot connect to the cloud {params.get('cloud') or params.get('region_name') or '(from OS_* variables)'}: "
+            f"{error}. Check clouds.yaml, the option cloud, or auth."
+        ) from error
+    return Cloud(connection, key)
+
+
+def _version(text: str) -> tuple[int, int]:
+    major, minor = text.split(".")
+    return int(major), int(minor)
+
+
+def _answer(method: str, service: str, path: str, response: t.Any) -> Answer:
+    try:
+        body = response.json() if response.content else {}
+    except ValueError:
+        body = {}
+    request_id = response.headers.get("x-openstack-request-id", "")
+    if response.status_code >= 400:
+        said = _message(body) or response.text[:300]
+        raise CloudError(
+            f"{method} {service} {path}: HTTP {response.status_code}: {said}",
+            status=response.status_code,
+            answer=said,
+            request_id=request_id,
+        )
+    return Answer(response.status_code, body if isinstance(body, dict) else {"items": body}, request_id)
+
+
+def _message(body: t.Any) -> str:
+    """The sentence inside an OpenStack error document, whose outer key differs between services."""
+    if not isinstance(body, dict):
+        return ""
+    for value in body.values():
+        if isinstance(value, dict) and "message" in value:
+            return str(value["message"])
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            return str(value[0].get("detail") or value[0].get("title") or "")
+    return ""

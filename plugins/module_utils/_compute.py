@@ -1,0 +1,129 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The Nova calls of this collection, as plain data. PRIVATE to it: may change at any time."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Answer, Cloud, Json
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError
+
+#: Oldest API that can be used: services are addressed by UUID (OpenStack Pike, 2017).
+OLDEST = "2.53"
+_PAGE = 1000
+
+
+def services(cloud: Cloud, **filters: t.Any) -> list[Json]:
+    """All services, or those of one ``binary`` or ``host``."""
+    return list(cloud.get("compute", "/os-services", OLDEST, **filters)["services"])
+
+
+def compute_service(cloud: Cloud, host: str) -> Json:
+    """The nova-compute service of a host.
+
+    :raises CloudError: Nova knows no nova-compute on that host.
+    """
+    found = services(cloud, binary="nova-compute", host=host)
+    if len(found) != 1:
+        raise CloudError(
+            f"Nova has {len(found) or 'no'} nova-compute service{'s' * (len(found) != 1)} on host '{host}'. "
+            "Use the name that `openstack compute service list` shows in the column Host."
+        )
+    return found[0]
+
+
+def update_service(cloud: Cloud, service_id: str, change: Json) -> Json:
+    """Change status, reason and forced_down of a service in one PUT; returns the service after it."""
+    return dict(cloud.request("PUT", "compute", f"/os-services/{service_id}", OLDEST, json=change).body["service"])
+
+
+def hypervisors(cloud: Cloud) -> list[Json]:
+    """All hypervisors with their capacity figures, which 2.88 and newer no longer tell."""
+    return _pages(cloud, "/os-hypervisors/detail", "hypervisors", cloud.best_microversion("2.87"))
+
+
+def aggregates(cloud: Cloud) -> list[Json]:
+    """All host aggregates with hosts and metadata."""
+    return list(cloud.get("compute", "/os-aggregates", OLDEST)["aggregates"])
+
+
+def servers_on(cloud: Cloud, host: str) -> list[Json]:
+    """All servers, of all projects, that Nova believes to be on a host."""
+    microversion = cloud.best_microversion("2.96")  # embedded flavor, lock, tags; 2.96 adds the pinned zone
+    return _pages(cloud, "/servers/detail", "servers", microversion, all_tenants="1", host=host)
+
+
+def server(cloud: Cloud, server_id: str) -> Json | None:
+    """One server, or None when it is gone."""
+    try:
+        return dict(cloud.get("compute", f"/servers/{server_id}", cloud.best_microversion("2.96"))["server"])
+    except CloudError as error:
+        if error.facts.get("status") == 404:
+            return None
+        raise
+
+
+def server_groups(cloud: Cloud) -> list[Json]:
+    """All server groups of all projects, with policy and members."""
+    groups: list[Json] = []
+    microversion = cloud.best_microversion("2.64")  # 2.64: one policy with rules instead of a list
+    while True:
+        page = cloud.get(
+            "compute", "/os-server-groups", microversion, all_projects="1", limit=_PAGE, offset=len(groups)
+        )["server_groups"]
+        groups += page
+        if len(page) < _PAGE:
+            return groups
+
+
+def evacuations_from(cloud: Cloud, host: str) -> list[Json]:
+    """Evacuation records whose source is this host, newest first. Nova keeps them until the host returns."""
+    filters = {"source_compute": host, "migration_type": "evacuation"}
+    if cloud.supports("2.59"):
+        return _pages(cloud, "/os-migrations", "migrations", "2.59", key="uuid", **filters)
+    found = cloud.get("compute", "/os-migrations", OLDEST, **filters)["migrations"]
+    return sorted(found, key=lambda migration: migration["id"], reverse=True)
+
+
+def evacuate(cloud: Cloud, server_id: str, target: str, land_stopped: bool) -> Answer:
+    """Ask Nova to evacuate a server to a host that its scheduler checks first. Never repeated blindly.
+
+    2.95 leaves the server stopped on the target; 2.94 and older bring it up in its former power state.
+    2.68 and newer always check the named host; 2.29 does unless ``force`` is true.
+    """
+    if land_stopped and cloud.supports("2.95"):
+        microversion, body = "2.95", {"host": target}
+    elif cloud.supports("2.68"):
+        microversion, body = cloud.best_microversion("2.94"), {"host": target}
+    else:
+        microversion, body = "2.29", {"host": target, "force": False}
+    return action(cloud, server_id, {"evacuate": body}, microversion)
+
+
+def reset_state(cloud: Cloud, server_id: str) -> Answer:
+    """Set vm_state to active and clear task_state, in Nova's database only."""
+    return action(cloud, server_id, {"os-resetState": {"state": "active"}}, OLDEST)
+
+
+def stop(cloud: Cloud, server_id: str) -> Answer:
+    """Power a server off."""
+    return action(cloud, server_id, {"os-stop": None}, OLDEST)
+
+
+def action(cloud: Cloud, server_id: str, body: Json, microversion: str) -> Answer:
+    """POST a server action."""
+    return cloud.request("POST", "compute", f"/servers/{server_id}/action", microversion, json=body)
+
+
+def _pages(cloud: Cloud, path: str, name: str, microversion: str, key: str = "id", **params: t.Any) -> list[Json]:
+    items: list[Json] = []
+    marker: Json = {}
+    while True:
+        page = cloud.get("compute", path, microversion, limit=_PAGE, **params, **marker)[name]
+        items += page
+        if len(page) < _PAGE:
+            return items
+        marker = {"marker": page[-1][key]}
