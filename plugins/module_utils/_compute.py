@@ -75,7 +75,7 @@ def server_groups(cloud: Cloud) -> list[Json]:
             "compute", "/os-server-groups", microversion, all_projects="1", limit=_PAGE, offset=len(groups)
         )["server_groups"]
         groups += page
-        if len(page) < _PAGE:
+        if not page:
             return groups
 
 
@@ -119,11 +119,12 @@ def action(cloud: Cloud, server_id: str, body: Json, microversion: str) -> Answe
 
 
 def _pages(cloud: Cloud, path: str, name: str, microversion: str, key: str = "id", **params: t.Any) -> list[Json]:
+    """Follow the paging links: Nova may give fewer items a page than asked for (``osapi_max_limit``)."""
     items: list[Json] = []
     marker: Json = {}
     while True:
-        page = cloud.get("compute", path, microversion, limit=_PAGE, **params, **marker)[name]
-        items += page
-        if len(page) < _PAGE:
+        body = cloud.get("compute", path, microversion, limit=_PAGE, **params, **marker)
+        items += body[name]
+        if not body.get(f"{name}_links"):
             return items
-        marker = {"marker": page[-1][key]}
+        marker = {"marker": items[-1][key]}
