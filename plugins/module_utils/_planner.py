@@ -1,0 +1,160 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which VM goes where, in which order. Pure. PRIVATE to this collection: may change at any time.
+
+Nova's scheduler looks at each request alone and would put a burst of evacuations on one host; the
+plan spreads them over the segment from Placement's numbers. Nova still checks every target.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Amounts, Room
+
+#: How the recovery methods (Masakari's words) order the roles of target hosts.
+ROLE_ORDER = {
+    "auto": ("active",),
+    "reserved_host": ("reserved",),
+    "auto_priority": ("active", "reserved"),
+    "rh_priority": ("reserved", "active"),
+}
+
+_ALTERNATES = 10  # other targets named per VM; a VM refused by so many hosts is not helped by one more
+
+
+@dataclasses.dataclass
+class Vm:
+    """One VM of a failed host, as far as planning needs it.
+
+    :param step: ``evacuate``, ``follow``, ``skip`` or ``pending`` (see :mod:`_vmstate`).
+    :param zone: Availability zone it is pinned to (``zone_is_pinned``) or merely was in.
+    :param need: Resource class → amount, from its Placement allocation.
+    """
+
+    id: str
+    name: str
+    project: str
+    host: str
+    segment: str
+    step: str = "evacuate"
+    reason: str = ""
+    former: str = "running"
+    reset: bool = False
+    priority: int = 500
+    need: Amounts = dataclasses.field(default_factory=dict)
+    zone: str = ""
+    zone_is_pinned: bool = False
+    target: str | None = None
+    migration: str | None = None
+    volumes: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
+class Host:
+    """A host that may take VMs."""
+
+    name: str
+    segment: str
+    role: str = "active"
+    zone: str = ""
+
+
+@dataclasses.dataclass
+class Group:
+    """A server group: its policy and where its members are (on hosts that live)."""
+
+    policy: str
+    members: set[str]
+    hosts: dict[str, int] = dataclasses.field(default_factory=dict)
+    max_per_host: int = 1
+
+
+def plan(
+    vms: t.Iterable[Vm],
+    hosts: t.Iterable[Host],
+    methods: t.Mapping[str, str],
+    room: Room,
+    groups: t.Iterable[Group] = (),
+) -> list[dict[str, t.Any]]:
+    """Make the lines of a plan, in order; books the room and the groups it is given.
+
+    :param methods: Recovery method of each segment.
+    """
+    targets = list(hosts)
+    group_list = list(groups)
+    ordered = sorted(vms, key=_importance)
+    return [
+        _line(order, vm, targets, methods[vm.segment], room, [group for group in group_list if vm.id in group.members])
+        for order, vm in enumerate(ordered, 1)
+    ]
+
+
+def _importance(vm: Vm) -> tuple[t.Any, ...]:
+    """Higher class first; inside a class the big ones, which find room least easily."""
+    return (-vm.priority, -vm.need.get("MEMORY_MB", 0), -vm.need.get("VCPU", 0), vm.name, vm.id)
+
+
+def _line(
+    order: int, vm: Vm, targets: list[Host], method: str, room: Room, groups: list[Group]
+) -> dict[str, t.Any]:
+    line = {**dataclasses.asdict(vm), "order": order, "method": "evacuate", "alternates": []}
+    if vm.step != "evacuate":
+        return line
+    candidates = _candidates(vm, targets, method, groups)
+    fitting = [host for host in candidates if room.fits(host.name, vm.need)]
+    if not fitting:
+        return {**line, "step": "pending", "reason": _why_not(vm, candidates, method, room)}
+    ranked = sorted(fitting, key=lambda host: _preference(vm, host, method, room, groups))
+    best = ranked[0].name
+    room.take(best, vm.need)
+    for group in groups:
+        group.hosts[best] = group.hosts.get(best, 0) + 1
+    others = [host.name for host in ranked[1:]] + [host.name for host in candidates if host not in fitting]
+    return {**line, "target": best, "alternates": others[:_ALTERNATES]}
+
+
+def _candidates(vm: Vm, targets: list[Host], method: str, groups: list[Group]) -> list[Host]:
+    return [
+        host
+        for host in targets
+        if host.segment == vm.segment
+        and host.role in ROLE_ORDER[method]
+        and not (vm.zone_is_pinned and host.zone != vm.zone)
+        and all(_allowed(group, host.name) for group in groups)
+    ]
+
+
+def _allowed(group: Group, host: str) -> bool:
+    if group.policy == "anti-affinity":
+        return group.hosts.get(host, 0) < group.max_per_host
+    if group.policy == "affinity":
+        return not group.hosts or host in group.hosts
+    return True
+
+
+def _preference(vm: Vm, host: Host, method: str, room: Room, groups: list[Group]) -> tuple[t.Any, ...]:
+    """Role by the method, the VM's former zone, soft groups, then the freest host."""
+    crowd = sum(group.hosts.get(host.name, 0) for group in groups if group.policy == "soft-anti-affinity")
+    apart = sum(host.name not in group.hosts for group in groups if group.policy == "soft-affinity" and group.hosts)
+    return (
+        ROLE_ORDER[method].index(host.role),
+        bool(vm.zone) and host.zone != vm.zone,
+        crowd + apart,
+        -room.freedom(host.name, vm.need),
+        host.name,
+    )
+
+
+def _why_not(vm: Vm, candidates: list[Host], method: str, room: Room) -> str:
+    if not candidates:
+        zone = f" in zone {vm.zone}" if vm.zone_is_pinned else ""
+        return (
+            f"segment {vm.segment} has no usable {' or '.join(ROLE_ORDER[method])} host{zone} "
+            "that its server groups allow"
+        )
+    best = max(candidates, key=lambda host: (room.freedom(host.name, vm.need), host.name))
+    return f"no room in segment {vm.segment}; best host {best.name}: " + ", ".join(room.lacking(best.name, vm.need))
