@@ -69,5 +69,5 @@ class Room:
 
     def _add(self, host: str, need: Amounts, sign: int) -> None:
         for name, amount in need.items():
-            if name in self._free[host]:
+            if name in self._free.get(host, {}):
                 self._free[host][name] += sign * amount

@@ -33,6 +33,8 @@ class Vm:
     :param step: ``evacuate``, ``follow``, ``skip`` or ``pending`` (see :mod:`_vmstate`).
     :param zone: Availability zone it is pinned to (``zone_is_pinned``) or merely was in.
     :param need: Resource class → amount, from its Placement allocation.
+    :param floor: Evacuation records with ids up to this one belong to the past.
+    :param unsettled: An earlier run asked Nova to evacuate it and died before the answer.
     """
 
     id: str
@@ -49,8 +51,8 @@ class Vm:
     zone: str = ""
     zone_is_pinned: bool = False
     target: str | None = None
-    migration: str | None = None
-    volumes: list[str] = dataclasses.field(default_factory=list)
+    floor: int = 0
+    unsettled: bool = False
 
 
 @dataclasses.dataclass

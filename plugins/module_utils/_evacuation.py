@@ -1,0 +1,460 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Carries out an evacuation plan. PRIVATE to this collection: may change at any time.
+
+One thread owns all state and works in steps; only single API calls run in other threads. Nova's answers
+are never trusted further than they reach: 200 means "noted", an error may mean "done anyway", and a
+second request while one runs ruins the VM. So each attempt is journaled before it is made, followed in Nova's
+migration records, and repeated only after those records were read again.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import typing as t
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Amounts, Room
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CertificateError, CloudError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._vmstate import UNDER_WAY, is_rebuilding, next_step
+
+Json = t.Dict[str, t.Any]
+
+#: Line states that the executor still has work with.
+_WAITING = ("planned", "retry", "unknown")
+_IN_FLIGHT = ("requesting", "requested", "landed", "started")
+
+#: How long Nova may be unreachable in the middle of a run before the run gives up, in seconds.
+_OUTAGE = 120.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How hard and how long to try. Times in seconds.
+
+    :param parallel: VMs under evacuation at once. :param per_target: … of them on one target host.
+    :param retries: Rounds over all targets for a VM that no target took.
+    :param settle: How long an evacuate request that got no answer may still take effect.
+    :param vm_timeout: How long one evacuation is followed before it is reported as pending.
+    """
+
+    parallel: int = 20
+    per_target: int = 5
+    retries: int = 2
+    retry_delay: float = 10.0
+    settle: float = 15.0
+    vm_timeout: float = 900.0
+    verify_timeout: float = 60.0
+    poll: float = 0.5
+
+
+class World(t.Protocol):
+    """What the executor needs of the outside; the real one is in the module host_evacuate."""
+
+    def now(self) -> float: ...  # noqa: E704
+
+    def wait(self, seconds: float) -> None: ...  # noqa: E704
+
+    def submit(self, function: t.Callable[..., t.Any], *args: t.Any) -> concurrent.futures.Future[t.Any]: ...  # noqa: E704
+
+    def before_call(self, host: str) -> None:
+        """Raise unless this run may still change things for that host (lease)."""
+
+    def check_dead(self) -> None:
+        """Raise CertificateError unless every failed host still counts as powered off."""
+
+    def evacuate(self, server_id: str, target: str, land_stopped: bool) -> str:
+        """Request it; return Nova's request id."""
+
+    def reset_state(self, server_id: str) -> None: ...  # noqa: E704
+
+    def stop(self, server_id: str) -> None: ...  # noqa: E704
+
+    def server(self, server_id: str) -> Json | None: ...  # noqa: E704
+
+    def migrations(self, host: str) -> list[Json]:
+        """Evacuation records from a host, newest first."""
+
+    def problems(self, server: Json) -> list[str]:
+        """What is not attached as it should be."""
+
+    def record(self, line: Line) -> None:
+        """Write the line to the ledger."""
+
+    def reached(self, step: str) -> None:
+        """A step of the run was reached for the first time."""
+
+    def progress(self, message: str) -> None: ...  # noqa: E704
+
+
+@dataclasses.dataclass
+class Line:
+    """One VM of the plan while it is carried out. ``state`` is the ledger's word, plus ``retry`` and ``unknown``."""
+
+    id: str
+    name: str
+    host: str
+    segment: Json
+    project: str = ""
+    order: int = 0
+    former: str = "running"
+    reset: bool = False
+    need: Amounts = dataclasses.field(default_factory=dict)
+    target: str | None = None
+    alternates: list[str] = dataclasses.field(default_factory=list)
+    floor: int = 0  # evacuation records up to this id belong to earlier attempts
+    state: str = "planned"
+    reason: str = ""
+    request_id: str = ""
+    attempts: int = 0
+    rounds: int = 0
+    not_before: float = 0.0
+    deadline: float = 0.0
+    stopping: bool = False
+    refused: list[str] = dataclasses.field(default_factory=list)
+
+    def ledger_state(self) -> str:
+        """The state as the ledger knows it."""
+        return {"retry": "pending", "unknown": "requesting"}.get(self.state, self.state)
+
+
+class Evacuation:
+    """Carries out the lines of a plan; :meth:`run` returns when each has its final state."""
+
+    def __init__(self, world: World, lines: t.Iterable[Line], room: Room, limits: Limits) -> None:
+        self._world = world
+        self._lines = {line.id: line for line in lines}
+        self._room = room
+        self._limits = limits
+        self._calls: dict[concurrent.futures.Future[t.Any], tuple[Line, t.Callable[..., None]]] = {}
+        self._next_poll = 0.0
+        self._answered = world.now()
+        self._told = ""
+        self._next_tell = 0.0
+
+    def run(self) -> list[Line]:
+        """Work until every line is verified, skipped, pending or failed.
+
+        :raises CertificateError: a failed host shows life. :raises LeaseLost: another run took over.
+        """
+        self._world.check_dead()
+        self._adopt()
+        while True:
+            self._collect()
+            now = self._world.now()
+            if now >= self._next_poll and self._any(_WAITING + _IN_FLIGHT):
+                self._poll(now)
+            self._dispatch(now)
+            self._tell(now)
+            if not self._calls and not self._any(_WAITING + _IN_FLIGHT):
+                return list(self._lines.values())
+            self._pause()
+
+    # -- what an earlier run left -----------------------------------------------------------------
+
+    def _adopt(self) -> None:
+        """Give followed evacuations their time, and uncertain requests theirs to show themselves."""
+        now = self._world.now()
+        for line in self._lines.values():
+            if line.state == "requested":
+                line.deadline = now + self._limits.vm_timeout
+            elif line.state == "unknown":
+                line.not_before = now + self._limits.settle
+
+    # -- one step -----------------------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        """Take in the answers of finished calls."""
+        for future in [future for future in self._calls if future.done()]:
+            line, handle = self._calls.pop(future)
+            try:
+                handle(line, future)
+            except CloudError as error:
+                self._postpone(line, error)
+
+    def _postpone(self, line: Line, error: CloudError) -> None:
+        """A read failed after its own retries: look again later, unless Nova's answer is final."""
+        status = error.facts.get("status")
+        if status is not None and 400 <= status < 500 and status != 429:
+            self._finish(line, "failed", error.message)
+        else:
+            line.not_before = self._world.now() + 2 * self._limits.poll
+
+    def _poll(self, now: float) -> None:
+        """Look whether the failed hosts are still dead, and how far Nova is; bear an outage for a while."""
+        try:
+            self._look(now)
+            self._answered = self._world.now()
+        except CloudError:
+            if self._world.now() - self._answered > _OUTAGE:
+                raise
+        self._next_poll = self._world.now() + self._limits.poll
+
+    def _look(self, now: float) -> None:
+        self._world.check_dead()
+        for host in sorted({line.host for line in self._lines.values() if line.state == "requested"}):
+            newest: dict[str, Json] = {}
+            for record in self._world.migrations(host):
+                newest.setdefault(record["instance_uuid"], record)
+            for line in self._lines.values():
+                if line.host == host and line.state == "requested":
+                    self._follow(line, newest.get(line.id), now)
+        for line in self._lines.values():
+            if line.state in ("landed", "started") and now >= line.not_before and not self._has_call(line):
+                self._call(line, self._on_server, self._world.server, line.id)
+
+    def _dispatch(self, now: float) -> None:
+        """Start what may start, in the order of the plan."""
+        in_flight = [line for line in self._lines.values() if line.state in _IN_FLIGHT]
+        busy: dict[str | None, int] = {}
+        for line in in_flight:
+            busy[line.target] = busy.get(line.target, 0) + (line.state in ("requesting", "requested"))
+        slots = self._limits.parallel - sum(busy.values())
+        for line in self._lines.values():
+            if slots <= 0:
+                return
+            ready = line.state in _WAITING and now >= line.not_before and not self._has_call(line)
+            if not ready or busy.get(line.target, 0) >= self._limits.per_target:
+                continue
+            if line.state == "planned" and not line.reset:
+                self._request(line)
+            else:
+                self._call(line, self._on_reread, self._reread, line)
+            busy[line.target] = busy.get(line.target, 0) + 1
+            slots -= 1
+
+    # -- requesting -----------------------------------------------------------------------------------
+
+    def _request(self, line: Line) -> None:
+        line.attempts += 1
+        line.state = "requesting"
+        self._call(line, self._on_request, self._post, line)
+
+    def _post(self, line: Line) -> str:
+        """In a worker thread: intent first, then the lease, then the call."""
+        self._world.record(line)
+        self._world.before_call(line.host)
+        return self._world.evacuate(line.id, str(line.target), line.former == "stopped")
+
+    def _on_request(self, line: Line, future: concurrent.futures.Future[str]) -> None:
+        try:
+            line.request_id = future.result()
+        except CloudError as error:
+            self._not_accepted(line, error)
+            return
+        line.state, line.deadline = "requested", self._world.now() + self._limits.vm_timeout
+        self._world.record(line)
+        self._world.reached("first_evacuate")
+
+    def _not_accepted(self, line: Line, error: CloudError) -> None:
+        status = error.facts.get("status")
+        line.reason = str(error.facts.get("answer") or error.message)
+        if status is None or status >= 500:
+            line.state, line.not_before = "unknown", self._world.now() + self._limits.settle
+            self._world.record(line)
+        else:
+            line.state, line.not_before = "retry", 0.0
+            self._call(line, self._on_refusal, self._reread, line)
+
+    def _reread(self, line: Line) -> tuple[Json | None, Json | None]:
+        """In a worker thread: the server and its newest evacuation record."""
+        records = [record for record in self._world.migrations(line.host) if record["instance_uuid"] == line.id]
+        return self._world.server(line.id), (records[0] if records else None)
+
+    def _on_refusal(self, line: Line, future: concurrent.futures.Future[tuple[Json | None, Json | None]]) -> None:
+        """Nova said no. If the server is still where it was, no is final for this target."""
+        server, record = future.result()
+        if self._already_settled(line, server, record):
+            return
+        if "still in use" in line.reason:
+            raise CertificateError(
+                f"Nova says that {line.host} is in use again ({line.reason}): somebody forced it up, or it lives. "
+                "Nothing more was evacuated. Find out which, then run again."
+            )
+        if line.attempts > 1 and line.refused:
+            self._next_target(line)
+        elif "host" in line.reason.lower():
+            line.refused.append(str(line.target))
+            self._next_target(line)
+        else:
+            self._finish(line, "failed", f"Nova refuses: {line.reason}")
+
+    def _on_reread(self, line: Line, future: concurrent.futures.Future[tuple[Json | None, Json | None]]) -> None:
+        """Before a repeated or a resetting request: only if Nova's records show that nothing is under way."""
+        server, record = future.result()
+        if self._already_settled(line, server, record):
+            return
+        server = t.cast(Json, server)
+        if line.attempts >= 5 and line.state == "unknown":
+            self._finish(line, "failed", f"Nova did not answer {line.attempts} requests: {line.reason}")
+        elif is_rebuilding(server):
+            self._finish(line, "pending", "is being rebuilt; it is not touched until Nova has ended that")
+        elif line.former == "stopped" and server["OS-EXT-STS:vm_state"] not in ("active", "stopped"):
+            # From ERROR, 2.95 would leave it running: nova.compute.manager keeps orig_vm_state then.
+            self._call(line, self._on_reset, self._reset, line)
+        elif line.reset and server["OS-EXT-STS:vm_state"] not in ("active", "stopped", "error"):
+            self._call(line, self._on_reset, self._reset, line)
+        else:
+            line.floor = max(line.floor, record["id"] if record else 0)
+            self._request(line)
+
+    def _reset(self, line: Line) -> None:
+        self._world.before_call(line.host)
+        self._world.reset_state(line.id)
+
+    def _on_reset(self, line: Line, future: concurrent.futures.Future[None]) -> None:
+        try:
+            future.result()
+        except CloudError as error:
+            self._finish(line, "failed", f"its state could not be reset: {error.message}")
+            return
+        self._request(line)
+
+    def _already_settled(self, line: Line, server: Json | None, record: Json | None) -> bool:
+        """Deal with a server that is gone, moved, or under evacuation after all."""
+        if server is None:
+            self._finish(line, "skipped", "was deleted meanwhile")
+        elif server["OS-EXT-SRV-ATTR:host"] != line.host:
+            line.target = server["OS-EXT-SRV-ATTR:host"]
+            self._landed(line)
+        elif record and record["id"] > line.floor and record["status"] in UNDER_WAY:
+            line.state, line.deadline = "requested", self._world.now() + self._limits.vm_timeout
+            self._world.record(line)
+        elif next_step(server, line.segment).action in ("skip", "pending") and not is_rebuilding(server):
+            step = next_step(server, line.segment)
+            self._finish(line, {"skip": "skipped"}.get(step.action, step.action), step.reason)
+        else:
+            return False
+        return True
+
+    # -- following ------------------------------------------------------------------------------------
+
+    def _follow(self, line: Line, record: Json | None, now: float) -> None:
+        status = record["status"] if record and record["id"] > line.floor else None
+        if status in ("done", "completed"):
+            self._landed(line)
+        elif status in ("failed", "error"):
+            line.floor = t.cast(Json, record)["id"]
+            line.state, line.not_before = "retry", 0.0
+            self._call(line, self._on_failed, self._world.server, line.id)
+        elif now > line.deadline:
+            self._finish(line, "pending", f"Nova has not ended its evacuation after {self._limits.vm_timeout:.0f} s; "
+                                          "it is not requested twice. Run again to follow it")
+
+    def _on_failed(self, line: Line, future: concurrent.futures.Future[Json | None]) -> None:
+        server = future.result()
+        if server is None:
+            self._finish(line, "skipped", "was deleted meanwhile")
+            return
+        fault = server.get("fault") or {}
+        line.reason = fault.get("message") or "Nova reported no reason"
+        line.refused.append(str(line.target))
+        self._next_target(line)
+
+    def _next_target(self, line: Line) -> None:
+        """Book the next target that has room; with none left, wait and begin another round, or give up."""
+        self._room_give(line)
+        left = [host for host in line.alternates if host not in line.refused and self._room.fits(host, line.need)]
+        if left:
+            line.target, line.state = left[0], "retry"
+            self._room.take(left[0], line.need)
+        elif line.rounds < self._limits.retries:
+            line.rounds += 1
+            line.refused.clear()
+            line.state, line.not_before = "retry", self._world.now() + self._limits.retry_delay * line.rounds
+            self._world.record(line)
+        else:
+            self._finish(line, "pending", f"no target took it: {line.reason}")
+
+    def _room_give(self, line: Line) -> None:
+        if line.target is not None:
+            self._room.give(line.target, line.need)
+
+    # -- verifying ------------------------------------------------------------------------------------
+
+    def _landed(self, line: Line) -> None:
+        line.state, line.not_before = "landed", 0.0
+        line.deadline = self._world.now() + self._limits.verify_timeout
+        self._world.record(line)
+        self._call(line, self._on_server, self._world.server, line.id)
+
+    def _on_server(self, line: Line, future: concurrent.futures.Future[Json | None]) -> None:
+        server = future.result()
+        if server is None:
+            self._finish(line, "skipped", "was deleted after it had landed")
+            return
+        problem = self._wrong_power(line, server)
+        if problem:
+            self._look_again(line, problem)
+            return
+        if line.state == "landed":
+            line.state = "started"
+            self._world.record(line)
+        self._call(line, self._on_problems, self._world.problems, server)
+
+    def _wrong_power(self, line: Line, server: Json) -> str:
+        state, task = server["OS-EXT-STS:vm_state"], server["OS-EXT-STS:task_state"]
+        if server["OS-EXT-SRV-ATTR:host"] != line.target:
+            return f"Nova shows it on {server['OS-EXT-SRV-ATTR:host']} instead of {line.target}"
+        if task:
+            return f"task_state is {task}"
+        if line.former == "stopped" and state == "active":
+            return self._power_off(line)
+        wanted = {"running": "active", "stopped": "stopped"}[line.former]
+        return "" if state == wanted else f"vm_state is {state} instead of {wanted}"
+
+    def _power_off(self, line: Line) -> str:
+        """Before 2.95 Nova starts whatever it evacuates; what was not running is stopped again, once."""
+        if not line.stopping:
+            line.stopping = True
+            self._call(line, lambda _line, future: future.result(), self._world.stop, line.id)
+        return "is being powered off again"
+
+    def _on_problems(self, line: Line, future: concurrent.futures.Future[list[str]]) -> None:
+        problems = future.result()
+        if problems:
+            self._look_again(line, "; ".join(problems))
+        else:
+            self._finish(line, "verified", "")
+
+    def _look_again(self, line: Line, problem: str) -> None:
+        now = self._world.now()
+        line.reason, line.not_before = problem, now + self._limits.poll
+        if now > line.deadline:
+            self._finish(line, "failed", f"landed on {line.target}, but {problem}")
+
+    # -- helpers --------------------------------------------------------------------------------------
+
+    def _finish(self, line: Line, state: str, reason: str) -> None:
+        line.state, line.reason = state, reason
+        self._world.record(line)
+
+    def _call(self, line: Line, handle: t.Callable[..., None], function: t.Callable[..., t.Any], *args: t.Any) -> None:
+        self._calls[self._world.submit(function, *args)] = (line, handle)
+
+    def _has_call(self, line: Line) -> bool:
+        return any(other is line for other, _handle in self._calls.values())
+
+    def _any(self, states: tuple[str, ...]) -> bool:
+        return any(line.state in states for line in self._lines.values())
+
+    def _pause(self) -> None:
+        """Wait for a call to end or for the next moment at which something is due."""
+        if self._calls:
+            concurrent.futures.wait(self._calls, self._limits.poll, concurrent.futures.FIRST_COMPLETED)
+            return
+        due = [line.not_before for line in self._lines.values() if line.state in _WAITING]
+        if self._any(_IN_FLIGHT):
+            due.append(self._next_poll)
+        self._world.wait(max(0.01, min(due) - self._world.now()))
+
+    def _tell(self, now: float) -> None:
+        counts: dict[str, int] = {}
+        for line in self._lines.values():
+            counts[line.ledger_state()] = counts.get(line.ledger_state(), 0) + 1
+        message = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+        if message != self._told and (now >= self._next_tell or not self._any(_WAITING + _IN_FLIGHT)):
+            self._told, self._next_tell = message, now + 2.0
+            self._world.progress(message)

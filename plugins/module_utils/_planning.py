@@ -1,0 +1,205 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reads what an evacuation plan needs and has it planned. PRIVATE: may change at any time.
+
+The reading is here, the reasoning in :mod:`_policy`, :mod:`_vmstate` and :mod:`_planner`.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import typing as t
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _placement
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Amounts, Room
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud, Json
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._planner import Group, Host, Vm, plan
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy import protection
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._vmstate import Step, next_step
+
+#: Ledger states of VMs that have left the failed host, or may have, and are not verified yet.
+_TO_FOLLOW = ("requested", "landed", "started")
+
+
+def make_plan(cloud: Cloud, topology: Json, failed: t.Sequence[str], ledger: t.Iterable[Json] = ()) -> Json:
+    """Plan the recovery of all VMs of the failed hosts, as one plan.
+
+    :param topology: The variable ``ha_topology`` of the inventory plugin.
+    :param ledger: Lines that an earlier run of the same incident wrote.
+    :returns: ``lines`` in order, ``room`` left on targets, ``reserved_hosts`` that the plan uses and that
+        are still disabled.
+    """
+    for host in failed:
+        if host not in topology["hosts"] or not topology["hosts"][host].get("segment"):
+            raise ConfigError(f"{host} is in no failover segment, so no plan can be made for it.")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        return _Planning(cloud, topology, list(failed), ledger, pool).result()
+
+
+class _Planning:
+    def __init__(
+        self,
+        cloud: Cloud,
+        topology: Json,
+        failed: list[str],
+        ledger: t.Iterable[Json],
+        pool: concurrent.futures.ThreadPoolExecutor,
+    ) -> None:
+        self._cloud = cloud
+        self._hosts = topology["hosts"]
+        self._segments = topology["segments"]
+        self._failed = failed
+        self._ledger = {line["server_id"]: line for line in ledger}
+        services = pool.submit(_compute.services, cloud, binary="nova-compute")
+        groups = pool.submit(_compute.server_groups, cloud)
+        room = pool.submit(self._read_room)
+        self._servers = dict(zip(failed, pool.map(lambda host: _compute.servers_on(cloud, host), failed)))
+        self._records = dict(zip(failed, pool.map(lambda host: _newest(cloud, host), failed)))
+        self._needs = dict(zip(failed, pool.map(self._read_needs, failed)))
+        self._services = {service["host"]: service for service in services.result()}
+        self._room = room.result()
+        self._groups = self._relevant(groups.result())
+
+    def result(self) -> Json:
+        vms = [vm for host in self._failed for vm in self._vms(host)] + self._moved()
+        methods = {name: segment["recovery_method"] for name, segment in self._segments.items()}
+        targets = [target for target in self._targets() if self._usable(target)]
+        lines = plan(vms, targets, methods, self._room, self._groups)
+        return {"lines": lines, "room": self._room.as_data(), "reserved_hosts": self._reserved_used(lines)}
+
+    # -- targets --------------------------------------------------------------------------------------
+
+    def _targets(self) -> list[Host]:
+        """All other hosts of the segments concerned."""
+        concerned = {self._hosts[host]["segment"] for host in self._failed}
+        return [
+            Host(name, host["segment"], host["role"], host.get("zone") or "")
+            for name, host in self._hosts.items()
+            if host.get("segment") in concerned and name not in self._failed
+        ]
+
+    def _usable(self, target: Host) -> bool:
+        """Up, and enabled; or reserved, which is disabled until it is needed."""
+        service = self._services.get(target.name)
+        if not service or service["state"] != "up" or service.get("forced_down"):
+            return False
+        kept_free = target.role == "reserved" and "maintenance" not in (service["disabled_reason"] or "").lower()
+        return service["status"] == "enabled" or kept_free
+
+    def _reserved_used(self, lines: list[Json]) -> list[str]:
+        used = {line["target"] for line in lines if line["step"] == "evacuate"}
+        return sorted(host for host in used if self._services[host]["status"] == "disabled")
+
+    def _read_room(self) -> Room:
+        providers = {target.name: self._hosts[target.name]["hypervisor_id"] for target in self._targets()}
+        found = _placement.room_on(self._cloud, [provider for provider in providers.values() if provider])
+        return Room({host: found[provider] for host, provider in providers.items() if provider in found})
+
+    # -- VMs --------------------------------------------------------------------------------------------
+
+    def _read_needs(self, host: str) -> dict[str, Amounts]:
+        return _placement.allocations_on(self._cloud, self._hosts[host]["hypervisor_id"])
+
+    def _vms(self, host: str) -> list[Vm]:
+        """The VMs that Nova still believes on a failed host."""
+        return [self._vm(server, host) for server in self._servers[host]]
+
+    def _vm(self, server: Json, host: str) -> Vm:
+        segment_name = self._hosts[host]["segment"]
+        segment = self._segments[segment_name]
+        earlier = self._ledger.get(server["id"], {})
+        step, priority = self._step(server, segment, host)
+        record = self._records[host].get(server["id"])
+        return Vm(
+            id=server["id"],
+            name=server["name"],
+            project=server["tenant_id"],
+            host=host,
+            segment=segment_name,
+            step=step.action,
+            reason=step.reason,
+            former=earlier.get("former_state") or step.former,
+            reset=step.reset,
+            priority=priority,
+            need=self._needs[host].get(server["id"]) or _flavor_need(server),
+            zone=server.get("pinned_availability_zone") or server.get("OS-EXT-AZ:availability_zone") or "",
+            zone_is_pinned=bool(server.get("pinned_availability_zone")),
+            target=record.get("dest_compute") if record and step.action == "follow" else None,
+            floor=_floor(record, following=step.action == "follow"),
+            unsettled=earlier.get("state") == "requesting",
+        )
+
+    def _step(self, server: Json, segment: Json, host: str) -> tuple[Step, int]:
+        policy = protection(server, segment)
+        step = next_step(server, segment, self._records[host].get(server["id"]))
+        if not policy.protected and step.action == "evacuate":
+            step = Step("skip", f"is not protected: {policy.because}")
+        return step, policy.priority
+
+    def _moved(self) -> list[Vm]:
+        """VMs that an earlier run of this incident has moved but not verified."""
+        here = {server["id"] for servers in self._servers.values() for server in servers}
+        return [
+            self._moved_vm(line)
+            for line in self._ledger.values()
+            if line["server_id"] not in here and line["state"] in (*_TO_FOLLOW, "requesting", "pending", "failed")
+        ]
+
+    def _moved_vm(self, line: Json) -> Vm:
+        server = _compute.server(self._cloud, line["server_id"]) or {}
+        return Vm(
+            id=line["server_id"],
+            name=line["name"],
+            project=line["facts"]["project"],
+            host=line["host"],
+            segment=self._hosts[line["host"]]["segment"],
+            step="follow" if server else "skip",
+            reason="was moved by an earlier run" if server else "was deleted meanwhile",
+            former=line["former_state"],
+            priority=line["priority"],
+            target=server.get("OS-EXT-SRV-ATTR:host"),
+        )
+
+    # -- server groups ----------------------------------------------------------------------------------
+
+    def _relevant(self, groups: list[Json]) -> list[Group]:
+        """Groups with a VM to move, with the living hosts of their other members."""
+        moving = {server["id"] for servers in self._servers.values() for server in servers}
+        return [self._group(group, moving) for group in groups if moving.intersection(group["members"])]
+
+    def _group(self, group: Json, moving: set[str]) -> Group:
+        hosts: dict[str, int] = {}
+        for member in set(group["members"]) - moving:
+            host = (_compute.server(self._cloud, member) or {}).get("OS-EXT-SRV-ATTR:host")
+            if host:
+                hosts[host] = hosts.get(host, 0) + 1
+        policy = group.get("policy") or (group.get("policies") or [""])[0]
+        limit = int((group.get("rules") or {}).get("max_server_per_host", 1))
+        return Group(policy, set(group["members"]), hosts, limit)
+
+
+def _newest(cloud: Cloud, host: str) -> dict[str, Json]:
+    """The newest evacuation record of each server that was on a host."""
+    newest: dict[str, Json] = {}
+    for record in _compute.evacuations_from(cloud, host):
+        newest.setdefault(record["instance_uuid"], record)
+    return newest
+
+
+def _floor(record: Json | None, following: bool) -> int:
+    """Records up to this id are history; the one that is followed is not."""
+    return record["id"] - following if record else 0
+
+
+def _flavor_need(server: Json) -> Amounts:
+    """What a server needs by its flavor, where Placement has no allocation of it."""
+    flavor = server.get("flavor") or {}
+    root = flavor.get("disk", 0) if server.get("image") else 0
+    return {
+        "VCPU": flavor.get("vcpus", 0),
+        "MEMORY_MB": flavor.get("ram", 0),
+        "DISK_GB": root + flavor.get("ephemeral", 0),
+    }

@@ -1,0 +1,73 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The run that a task belongs to: its journal, its lease, its step times. PRIVATE: may change at any time."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import typing as t
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.lease import Lease
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.options import DEFAULT_URL, JOURNAL_SPEC
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
+
+Json = t.Dict[str, t.Any]
+
+#: Options of every task that takes part in a run.
+RUN_SPEC: dict[str, t.Any] = {"run_id": {"type": "str"}, **JOURNAL_SPEC}
+
+#: Seconds between renewals while a long task works; a fraction of the lease.
+KEEP_INTERVAL = 10.0
+
+
+class Run:
+    """One recovery run, as a task sees it."""
+
+    def __init__(self, journal: Journal, run_id: str, hosts: t.Sequence[str] | None = None) -> None:
+        self.journal = journal
+        self.id = run_id
+        self.record = journal.run(run_id)
+        self._hosts = {entry["host"]: entry for entry in self.record["hosts"]}
+        for host in hosts or ():
+            if host not in self._hosts:
+                raise RecoveryError(f"Run {run_id} is not about {host}, but about {', '.join(self._hosts)}.")
+        self.lease = Lease.of_run(journal, run_id, list(hosts or self._hosts))
+
+    def incident(self, host: str) -> str:
+        """The id of a host's incident."""
+        return str(self._hosts[host]["incident_id"])
+
+    def is_held(self, host: str) -> bool:
+        """Whether an earlier task of this run gave the host up."""
+        return self._hosts[host]["outcome"] == "held"
+
+    def ledger(self, hosts: t.Sequence[str]) -> list[Json]:
+        """The ledger lines of some hosts' incidents, also those that earlier runs wrote."""
+        return self.journal.lines([self.incident(host) for host in hosts])
+
+    def step(self, name: str, host: str | None = None, at: float | None = None) -> None:
+        """Journal that a step was reached, with the seconds since the run was opened.
+
+        :param at: Moment on the monotonic clock, which all processes of a machine share; default now.
+        """
+        started = self.record["holder"]["monotonic"]
+        self.journal.add_step(self.id, host, name, round((at or time.monotonic()) - started, 3))
+
+
+@contextlib.contextmanager
+def attached(params: t.Mapping[str, t.Any], hosts: t.Sequence[str] | None = None) -> t.Iterator[Run | None]:
+    """Attach to the run named by the options ``run_id`` and ``journal_url``; None without a run.
+
+    The lease is renewed on entry, so a run that lost it fails before it acts.
+    """
+    if not params.get("run_id"):
+        yield None
+        return
+    with open_journal(params["journal_url"] or DEFAULT_URL) as journal:
+        run = Run(journal, params["run_id"], hosts)
+        run.lease.renew()
+        yield run

@@ -1,0 +1,129 @@
+#!/usr/bin/python
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: evacuation_plan
+short_description: Plan where the VMs of failed compute hosts go
+version_added: 0.1.0
+description:
+  - Reads the VMs of the failed hosts from Nova and the room on the other hosts of their failover segments from
+    Placement, and returns a plan as data. Nothing is changed.
+  - Several failed hosts share one plan, with one order of priority and one account of the room that is left.
+  - VMs are spread over the hosts of their segment. Nova checks each target again when it is asked.
+extends_documentation_fragment:
+  - openstack_ha.recovery.attributes
+  - openstack_ha.recovery.attributes.reads_only
+  - openstack_ha.recovery.cloud
+  - openstack_ha.recovery.journal
+  - openstack_ha.recovery.run
+options:
+  hosts:
+    description: Service hosts that have failed. With O(run_id), hosts that the run holds back are left out.
+    type: list
+    elements: str
+    required: true
+  topology:
+    description: The segments and hosts, as the inventory plugin sets them in the variable C(ha_topology).
+    type: dict
+    required: true
+author:
+  - openstack_ha.recovery maintainers (@openstack-ha)
+"""
+
+EXAMPLES = r"""
+- name: What would happen to the VMs of cmp03?
+  openstack_ha.recovery.evacuation_plan:
+    cloud: prod
+    hosts: [cmp03]
+    topology: "{{ ha_topology }}"
+  register: plan
+
+- name: Show it
+  ansible.builtin.debug:
+    msg: "{{ plan.lines | map(attribute='name') | zip(plan.lines | map(attribute='target')) }}"
+"""
+
+RETURN = r"""
+lines:
+  description: One entry per VM, in the order of evacuation.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id: {description: UUID of the server., type: str}
+    name: {description: Name of the server., type: str}
+    project: {description: Its project., type: str}
+    host: {description: The failed host that it is on., type: str}
+    segment: {description: Failover segment of that host., type: str}
+    order: {description: Position in the plan; 1 goes first., type: int}
+    priority: {description: 'Priority class, 0 to 1000; higher goes first.', type: int}
+    step:
+      description: >-
+        V(evacuate); V(follow), an evacuation is under way and is only watched; V(skip), policy or state says
+        no; V(pending), not now. V(skip) and V(pending) have a RV(lines[].reason).
+      type: str
+    reason: {description: Why., type: str}
+    method: {description: Rescue method., type: str}
+    former: {description: 'Power state to restore: V(running) or V(stopped).', type: str}
+    reset: {description: Whether Nova evacuates it only after its state was reset., type: bool}
+    target: {description: Planned target host., type: str}
+    alternates: {description: 'Other targets, best first.', type: list, elements: str}
+    need: {description: Amount by resource class., type: dict}
+room:
+  description: What is left on each possible target, by resource class, once all of the plan has landed.
+  returned: success
+  type: dict
+reserved_hosts:
+  description: Reserved hosts that the plan uses and that are still disabled.
+  returned: success
+  type: list
+  elements: str
+counts:
+  description: Number of VMs by RV(lines[].step).
+  returned: success
+  type: dict
+"""
+
+import collections
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _run
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, connect
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._planning import make_plan
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
+
+
+def run(call: Call) -> Result:
+    """Make the plan."""
+    hosts = call.params["hosts"]
+    ledger = []
+    with _run.attached(call.params, hosts) as recovery:
+        if recovery:
+            hosts = [host for host in hosts if not recovery.is_held(host)]
+            ledger = recovery.ledger(hosts)
+        plan = make_plan(connect(call.params), call.params["topology"], hosts, ledger)
+    counts = collections.Counter(line["step"] for line in plan["lines"])
+    return {"changed": False, "counts": dict(counts), **plan}
+
+
+TASK = Task(
+    argument_spec={
+        "hosts": {"type": "list", "elements": "str", "required": True},
+        "topology": {"type": "dict", "required": True},
+        **CLOUD_SPEC,
+        **_run.RUN_SPEC,
+    },
+    run=run,
+)
+
+
+def main() -> None:
+    """Entry point of the module."""
+    TASK.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+#!/usr/bin/python
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_evacuate
+short_description: Carry out an evacuation plan, and see each VM to its end
+version_added: 0.1.0
+description:
+  - Evacuates the VMs of fenced hosts as planned by M(openstack_ha.recovery.evacuation_plan), follows Nova's records,
+    tries other targets where one refuses, and verifies host, power state, ports and volumes of each VM.
+  - Refuses to start unless each source host has a valid power certificate of this incident, made by
+    M(openstack_ha.recovery.host_fence). There is no option that skips this.
+  - Stops at the first sign of life of a fenced host, and voids its certificate.
+  - Every intent is journaled before Nova is asked, so the task can be killed at any moment and run again. It then
+    follows what is under way instead of asking twice.
+extends_documentation_fragment:
+  - openstack_ha.recovery.attributes
+  - openstack_ha.recovery.attributes.idempotent
+  - openstack_ha.recovery.cloud
+  - openstack_ha.recovery.journal
+options:
+  run_id:
+    description: The run, as M(openstack_ha.recovery.recovery_run) returned it. Needed except in check mode.
+    type: str
+  plan:
+    description: What M(openstack_ha.recovery.evacuation_plan) returned.
+    type: dict
+    required: true
+  topology:
+    description: The segments and hosts, as the inventory plugin sets them in the variable C(ha_topology).
+    type: dict
+    required: true
+  parallel:
+    description: VMs under evacuation at once.
+    type: int
+    default: 20
+  per_target:
+    description: VMs under evacuation at once to one target host.
+    type: int
+    default: 5
+  retries:
+    description: How often all targets are tried again for a VM that none of them took, before it is reported as pending.
+    type: int
+    default: 2
+  retry_delay:
+    description: Seconds before the first of these rounds; it grows with each round.
+    type: float
+    default: 10
+  vm_timeout:
+    description: Seconds to follow one evacuation. After that it is reported as pending and not asked for again.
+    type: float
+    default: 900
+  verify_timeout:
+    description: Seconds that a landed VM may take to show its power state, ports and volumes.
+    type: float
+    default: 60
+  settle:
+    description: Seconds in which an evacuation request that Nova did not answer may still take effect.
+    type: float
+    default: 15
+author:
+  - openstack_ha.recovery maintainers (@openstack-ha)
+"""
+
+EXAMPLES = r"""
+- name: Bring the VMs of the fenced host up elsewhere
+  openstack_ha.recovery.host_evacuate:
+    cloud: prod
+    run_id: "{{ run.run_id }}"
+    plan: "{{ plan }}"
+    topology: "{{ ha_topology }}"
+"""
+
+RETURN = r"""
+ledger:
+  description: One line per VM, in the order of the plan.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id: {description: UUID of the server., type: str}
+    name: {description: Name of the server., type: str}
+    host: {description: The failed host., type: str}
+    target: {description: Where it is now, or was to go., type: str}
+    state: {description: 'V(verified), V(skipped), V(pending) or V(failed).', type: str}
+    reason: {description: Why it is not verified., type: str}
+    attempts: {description: Evacuation requests made., type: int}
+    request_id: {description: Nova's id of the last request., type: str}
+counts:
+  description: Number of VMs by state.
+  returned: success
+  type: dict
+  sample: {verified: 41, pending: 1}
+"""
+
+import collections
+import concurrent.futures
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _run
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Room
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Json, connect
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation import Evacuation, Limits, Line
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_world import RealWorld
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
+
+_LIMITS = ("parallel", "per_target", "retries", "retry_delay", "vm_timeout", "verify_timeout", "settle")
+_STATE_OF_STEP = {"evacuate": "planned", "follow": "requested", "skip": "skipped", "pending": "pending"}
+_SHOWN = ("id", "name", "project", "host", "target", "state", "reason", "attempts", "request_id")
+
+
+def run(call: Call) -> Result:
+    """Carry out the plan."""
+    planned = call.params["plan"]["lines"]
+    lines = [_line(entry, call.params["topology"]) for entry in planned]
+    hosts = sorted({line.host for line in lines})
+    with _run.attached(call.params, hosts) as recovery:
+        if not call.check_mode and lines:
+            if not recovery:
+                raise ConfigError("run_id: evacuation needs a run, and a power certificate in it. See recovery_run.")
+            recovery.journal.plan_lines(recovery.id, [_ledger_line(entry, recovery) for entry in planned])
+            _carry_out(call, recovery, lines, hosts)
+    ledger = [{name: getattr(line, name) for name in _SHOWN} for line in lines]
+    moved = [line for line in lines if line.attempts]
+    return {
+        "changed": bool(moved) or (call.check_mode and any(line.state == "planned" for line in lines)),
+        "ledger": ledger,
+        "counts": dict(collections.Counter(line.state for line in lines)),
+    }
+
+
+def _carry_out(call: Call, recovery: _run.Run, lines: list[Line], hosts: list[str]) -> None:
+    probes = {host: call.params["topology"]["hosts"][host].get("probe") or [] for host in hosts}
+    limits = Limits(**{name: call.params[name] for name in _LIMITS})
+    room = Room.of_free(call.params["plan"]["room"])
+    with concurrent.futures.ThreadPoolExecutor(limits.parallel) as pool:
+        world = RealWorld(connect(call.params), recovery, probes, pool, call.progress)
+        with recovery.lease.keep(_run.KEEP_INTERVAL):
+            Evacuation(world, lines, room, limits).run()
+    if world.last_active is not None:
+        recovery.step("last_active", at=world.last_active)
+
+
+def _line(entry: Json, topology: Json) -> Line:
+    names = ("id", "name", "project", "host", "order", "former", "reset", "need", "target", "alternates", "floor", "reason")
+    state = "unknown" if entry["step"] == "evacuate" and entry["unsettled"] else _STATE_OF_STEP[entry["step"]]
+    return Line(
+        **{name: entry[name] for name in names}, segment=topology["segments"][entry["segment"]], state=state
+    )
+
+
+def _ledger_line(entry: Json, recovery: _run.Run) -> Json:
+    return {
+        "incident_id": recovery.incident(entry["host"]),
+        "server_id": entry["id"],
+        "state": _STATE_OF_STEP[entry["step"]],
+        "name": entry["name"],
+        "host": entry["host"],
+        "position": entry["order"],
+        "priority": entry["priority"],
+        "method": entry["method"],
+        "target": entry["target"],
+        "former_state": entry["former"],
+        "reason": entry["reason"],
+        "facts": {"project": entry["project"], "need": entry["need"], "segment": entry["segment"]},
+    }
+
+
+TASK = Task(
+    argument_spec={
+        "plan": {"type": "dict", "required": True},
+        "topology": {"type": "dict", "required": True},
+        "parallel": {"type": "int", "default": 20},
+        "per_target": {"type": "int", "default": 5},
+        "retries": {"type": "int", "default": 2},
+        "retry_delay": {"type": "float", "default": 10.0},
+        "vm_timeout": {"type": "float", "default": 900.0},
+        "verify_timeout": {"type": "float", "default": 60.0},
+        "settle": {"type": "float", "default": 15.0},
+        **CLOUD_SPEC,
+        **_run.RUN_SPEC,
+    },
+    run=run,
+)
+
+
+def main() -> None:
+    """Entry point of the module."""
+    TASK.main()
+
+
+if __name__ == "__main__":
+    main()
