@@ -212,6 +212,7 @@ cache_timeout: 60
 """
 
 import dataclasses
+import io
 import typing as t
 
 import yaml
@@ -292,7 +293,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
 def refuse_duplicate_keys(text: str) -> None:
     """Raise ConfigError when a mapping has a key twice: Ansible would only warn, and drop the first."""
-    _refuse_duplicate_keys(yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)), "")
+    # A stream, because libyaml refuses Ansible's tagged strings.
+    _refuse_duplicate_keys(yaml.compose(io.StringIO(text), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)), "")
 
 
 def _refuse_duplicate_keys(node: t.Any, path: str) -> None:

@@ -92,7 +92,7 @@ def parse(config: t.Mapping[str, t.Any], other_keys: t.Collection[str]) -> Segme
     _different_groups(segments)
     hosts = [
         HostSettings(name=name, **_checked(settings, HOST_KEYS, f"hosts.{name}"))
-        for name, settings in _named(config.get("hosts", {}), "hosts", allow_empty=True).items()
+        for name, settings in _named(config.get("hosts"), "hosts", allow_empty=True).items()
     ]
     return SegmentsFile(segments, hosts, _levels(config.get("fencing", []), "fencing"))
 
@@ -151,11 +151,9 @@ def _mapping(value: t.Any, path: str) -> dict[t.Any, t.Any]:
 
 
 def _named(value: t.Any, path: str, allow_empty: bool = False) -> dict[str, t.Any]:
-    if value is None and not allow_empty:
-        raise ConfigError(f"{path}: is missing; name at least one failover segment and its hosts.")
-    named = _mapping({} if value is None else value, path)
+    named = {} if value is None else _mapping(value, path)
     if not (named or allow_empty):
-        raise ConfigError(f"{path}: is empty; name at least one failover segment and its hosts.")
+        raise ConfigError(f"{path}: is missing or empty; name at least one failover segment and its hosts.")
     for name in named:
         if not isinstance(name, str):
             raise ConfigError(f"{path}.{name}: a name must be a string; put it in quotes.")
@@ -236,8 +234,17 @@ def _is_template(text: str) -> bool:
 def _levels(value: t.Any, path: str) -> Levels:
     if not isinstance(value, list):
         raise _wrong(path, "a list of fencing levels", value)
-    validate_levels(value, path)
+    validate_levels(_readable(value), path)
     return value
+
+
+def _readable(value: t.Any) -> t.Any:
+    """A copy with a template for each value that cannot be looked into yet: a vaulted one would be decrypted."""
+    if isinstance(value, dict):
+        return {key: _readable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_readable(item) for item in value]
+    return value if isinstance(value, (str, int, float, type(None))) else "{{ vaulted }}"
 
 
 SEGMENT_KEYS: dict[str, _Check] = {

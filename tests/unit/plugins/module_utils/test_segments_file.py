@@ -74,9 +74,9 @@ HOST = "{segments: {rack1: {hosts: [cmp01]}}, hosts: {cmp01: %s}}"
 REFUSED = [
     ("segmnts: {}", "segmnts: unknown key. Did you mean 'segments'?"),
     ("zzz: 1", "zzz: unknown key. Known keys here: cloud, compose, fencing, hosts, plugin, segments."),
-    ("plugin: x", "segments: is missing"),
-    ("segments:", "segments: is missing"),
-    ("segments: {}", "segments: is empty"),
+    ("plugin: x", "segments: is missing or empty;"),
+    ("segments:", "segments: is missing or empty;"),
+    ("segments: {}", "segments: is missing or empty;"),
     ("segments: [rack1]", "segments: must be a mapping, not a list."),
     ("segments: {1: {hosts: [a]}}", "segments.1: a name must be a string; put it in quotes."),
     ("segments: {'a b': {hosts: [a]}}", "segments.a b: the name of a segment is made of"),
@@ -136,6 +136,13 @@ def test_templates_are_accepted_where_their_value_is_not_known_yet() -> None:
     text = HOST % "{identity: {uuid: '{{ a }}'}, probe: ['{{ b }}']}"
     (host,) = parsed(text).hosts
     assert (host.identity, host.probe) == ({"uuid": "{{ a }}"}, ["{{ b }}"])
+
+
+def test_a_vaulted_value_is_not_looked_into_and_kept_as_the_object_it_is() -> None:
+    vaulted = object()
+    levels = [{"devices": [{"method": "ipmi", "address": "a", "username": "u", "password": vaulted}]}]
+    file = _segments_file.parse({"segments": {"r": {"hosts": ["a"]}}, "fencing": levels}, ())
+    assert file.fencing[0]["devices"][0]["password"] is vaulted
 
 
 def options() -> dict[str, t.Any]:
