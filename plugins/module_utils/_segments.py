@@ -122,18 +122,23 @@ def assign(file: SegmentsFile, hosts: list[ComputeHost], aggregates: list[Json])
     """
     world = _World(hosts, aggregates)
     settings = _settings_by_host(file.hosts, world.names)
-    place: dict[str, tuple[Segment, str]] = {}
-    for segment in file.segments:
-        for name, role in _roles(segment, world).items():
-            if name in place:
-                raise ConfigError(_in_two(name, place[name][0], segment))
-            place[name] = (segment, role)
+    places = _places(file.segments, world)
     members = []
     for host in hosts:
-        segment, role = place.get(host.name, (None, None))
+        segment, role = places.get(host.name) or (None, None)
         own = settings.get(host.name, HostSettings(host.name))
         members.append(Member(host, segment, role, own, file.fencing))
     return members
+
+
+def _places(segments: list[Segment], world: _World) -> dict[str, tuple[Segment, str]]:
+    places: dict[str, tuple[Segment, str]] = {}
+    for segment in segments:
+        for name, role in _roles(segment, world).items():
+            other, _role = places.setdefault(name, (segment, role))
+            if other is not segment:
+                raise ConfigError(_in_two(name, other, segment))
+    return places
 
 
 class _World:
