@@ -1,0 +1,221 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The tables of the journal. PRIVATE to this collection: may change at any time.
+
+Every change here needs a revision beside it in ``revisions/``; a test compares the two. Ids are
+UUIDs. Times are UTC text for people; order is told by ``number`` or ``token``, never by a clock.
+"""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+
+try:
+    import sqlalchemy as sa
+except ImportError:
+    sa = None  # type: ignore[assignment]  # reported when the journal is opened
+
+Column = t.Any
+
+# Names of hosts are compared exactly; the default collations of MariaDB ignore case.
+OPTIONS = {
+    f"{dialect}_{name}": value
+    for dialect in ("mysql", "mariadb")
+    for name, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
+}
+
+
+def _id(name: str, *extra: t.Any, **options: t.Any) -> Column:
+    return sa.Column(name, sa.String(36), *extra, **options)
+
+
+def _name(name: str, **options: t.Any) -> Column:
+    return sa.Column(name, sa.String(255), **options)
+
+
+def _state() -> Column:
+    return sa.Column("state", sa.String(16), nullable=False)
+
+
+def _time(name: str, **options: t.Any) -> Column:
+    return sa.Column(name, sa.String(32), **options)
+
+
+def _json(name: str, **options: t.Any) -> Column:
+    return sa.Column(name, sa.JSON(none_as_null=True), **options)
+
+
+def _number() -> Column:
+    return sa.Column("number", sa.Integer, nullable=False)
+
+
+def _of(table: str, **options: t.Any) -> Column:
+    return _id(f"{table[:-1]}_id", sa.ForeignKey(f"{table}.id"), nullable=False, **options)
+
+
+def _incidents() -> list[t.Any]:
+    return [
+        _id("id", primary_key=True),
+        _name("scope", nullable=False),
+        _name("host", nullable=False),
+        sa.Column("kind", sa.String(16), nullable=False),
+        _name("segment"),
+        _state(),
+        sa.Column("reason", sa.Text),
+        # Set while the incident is not final: the database itself refuses a second one for a host.
+        sa.Column("open_key", sa.String(528), unique=True),
+        _time("opened_at", nullable=False),
+        _time("changed_at", nullable=False),
+        sa.Index("ix_incidents_host", "host"),
+    ]
+
+
+def _runs() -> list[t.Any]:
+    return [
+        _id("id", primary_key=True),
+        _state(),
+        sa.Column("check_mode", sa.Boolean, nullable=False),
+        _id("resumes", sa.ForeignKey("runs.id")),
+        _json("holder", nullable=False),
+        _json("outcome"),
+        _time("opened_at", nullable=False),
+        _time("closed_at"),
+        sa.Index("ix_runs_opened_at", "opened_at"),
+    ]
+
+
+def _run_hosts() -> list[t.Any]:
+    return [
+        _of("runs", primary_key=True),
+        _name("host", primary_key=True),
+        _of("incidents"),
+        _name("outcome"),
+        sa.Column("reason", sa.Text),
+        sa.Index("ix_run_hosts_host", "host"),
+        sa.Index("ix_run_hosts_incident_id", "incident_id"),
+    ]
+
+
+def _claims() -> list[t.Any]:
+    return [
+        _name("scope", primary_key=True),
+        _name("host", primary_key=True),
+        _id("run_id"),
+        sa.Column("token", sa.BigInteger, nullable=False),
+        sa.Column("beats", sa.BigInteger, nullable=False),
+        sa.Column("lease_seconds", sa.Float, nullable=False),
+        _json("holder"),
+        _time("taken_at"),
+        sa.Index("ix_claims_run_id", "run_id"),
+    ]
+
+
+def _verdicts() -> list[t.Any]:
+    return [
+        _id("id", primary_key=True),
+        _of("runs"),
+        _number(),
+        _json("result", nullable=False),
+        _name("policy_hash", nullable=False),
+        _json("snapshot", nullable=False),
+        _time("decided_at", nullable=False),
+        sa.UniqueConstraint("run_id", "number", name="uq_verdicts_number"),
+    ]
+
+
+def _certificates() -> list[t.Any]:
+    return [
+        _id("id", primary_key=True),
+        _of("incidents"),
+        _number(),
+        _of("runs"),
+        _name("host", nullable=False),
+        _state(),
+        _json("certificate", nullable=False),
+        _time("made_at", nullable=False),
+        sa.Column("void_reason", sa.Text),
+        _time("voided_at"),
+        sa.UniqueConstraint("incident_id", "number", name="uq_certificates_number"),
+        sa.Index("ix_certificates_run_id", "run_id"),
+    ]
+
+
+def _ledger() -> list[t.Any]:
+    return [
+        _of("incidents", primary_key=True),
+        _id("server_id", primary_key=True),
+        _of("runs"),
+        _state(),
+        _name("name"),
+        _name("host"),
+        sa.Column("position", sa.Integer),
+        sa.Column("priority", sa.Integer),
+        _name("method"),
+        _name("target"),
+        _name("former_state"),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        _name("migration_id"),
+        _name("request_id"),
+        sa.Column("reason", sa.Text),
+        _json("facts"),
+        *(_time(f"{state}_at") for state in ("planned", "requesting", "requested", "landed", "started", "verified")),
+        _time("changed_at", nullable=False),
+        sa.Index("ix_ledger_run_id", "run_id"),
+    ]
+
+
+def _reserved_uses() -> list[t.Any]:
+    return [
+        _id("id", primary_key=True),
+        _of("runs"),
+        _name("host", nullable=False),
+        _name("segment"),
+        sa.Column("reason_before", sa.Text),
+        _state(),
+        _time("taken_at", nullable=False),
+        _time("ended_at"),
+        sa.Index("ix_reserved_uses_run_id", "run_id"),
+        sa.Index("ix_reserved_uses_host", "host"),
+    ]
+
+
+def _steps() -> list[t.Any]:
+    return [
+        _of("runs", primary_key=True),
+        sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+        _name("host"),
+        _name("name", nullable=False),
+        sa.Column("seconds", sa.Float, nullable=False),
+        _time("ended_at", nullable=False),
+    ]
+
+
+_TABLES: dict[str, t.Callable[[], list[t.Any]]] = {
+    "incidents": _incidents,
+    "runs": _runs,
+    "run_hosts": _run_hosts,
+    "claims": _claims,
+    "verdicts": _verdicts,
+    "certificates": _certificates,
+    "ledger": _ledger,
+    "reserved_uses": _reserved_uses,
+    "steps": _steps,
+}
+
+
+@functools.cache
+def metadata() -> t.Any:
+    """All tables; built on first use, because SQLAlchemy may be missing where files are only checked."""
+    found = sa.MetaData()
+    for name, columns in _TABLES.items():
+        sa.Table(name, found, *columns(), **t.cast(t.Any, OPTIONS))
+    return found
+
+
+def table(name: str) -> sa.Table:
+    """One table by its name."""
+    found: sa.Table = metadata().tables[name]
+    return found

@@ -1,0 +1,50 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The states of everything in the journal. PRIVATE to this collection: may change at any time."""
+
+from __future__ import annotations
+
+INCIDENT = {
+    "open": "seen, nothing decided",
+    "held": "must wait, see reason",
+    "recovering": "a run works on it",
+    "recovered": "every VM has its final line and none is pending or failed",
+    "partial": "the run ended, some VMs are pending or failed",
+    "closed": "an operator ended it",
+}
+INCIDENT_FINAL = ("recovered", "closed")
+
+RUN = {
+    "open": "at work",
+    "closed": "ended by itself",
+    "abandoned": "its process died or it lost its lease",
+}
+
+LINE = {
+    "planned": "a place was found, nothing was asked of Nova",
+    "requesting": "intent written, answer of Nova unknown",
+    "requested": "Nova accepted",
+    "landed": "on the target",
+    "started": "in its former power state",
+    "verified": "host, status, ports and volumes observed",
+    "skipped": "policy or state says no",
+    "pending": "could not go now",
+    "failed": "Nova tried and gave up",
+}
+# A new plan must not overwrite what Nova was asked to do: the request may still be under way.
+LINE_UNDER_WAY = ("requesting", "requested", "landed", "started", "verified")
+
+RESERVED = {
+    "taken": "enabled for a run",
+    "consumed": "a VM landed on it",
+    "returned": "nothing landed, disabled again",
+}
+
+
+def known(table: dict[str, str], state: str) -> str:
+    """Return the state, or refuse one that is not in its table."""
+    if state not in table:
+        raise ValueError(f"unknown state {state!r}; there are {', '.join(table)}")
+    return state
