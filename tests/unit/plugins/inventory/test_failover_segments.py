@@ -26,7 +26,7 @@ class FakeCloud:
     def __init__(self, hosts: t.Sequence[str]) -> None:
         self.calls: list[str] = []
         self.remembered = 0
-        self.services = [
+        self.services: list[Json] = [
             {
                 "id": f"s-{host}",
                 "host": host,
@@ -39,7 +39,7 @@ class FakeCloud:
             }
             for host in hosts
         ]
-        self.hypervisors = [
+        self.hypervisors: list[Json] = [
             {"id": f"h-{host}", "service": {"host": host}, "hypervisor_hostname": host, "host_ip": "192.0.2.1"}
             for host in hosts
         ]
@@ -235,7 +235,12 @@ def test_connection_options_are_resolved_for_the_connection(
 ) -> None:
     (tmp_path / "password").write_text("from-file")
     given: list[t.Mapping[str, t.Any]] = []
-    monkeypatch.setattr(_cloud, "connect", lambda params: given.append(params) or nova)
+
+    def connect(params: t.Mapping[str, t.Any]) -> FakeCloud:
+        given.append(params)
+        return nova
+
+    monkeypatch.setattr(_cloud, "connect", connect)
     ciphertext = vaulted("from-vault").replace("\n", "\n    ")
     read(
         f"""{MINIMAL}

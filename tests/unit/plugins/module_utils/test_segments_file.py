@@ -150,15 +150,15 @@ def options() -> dict[str, t.Any]:
 
 
 def test_the_documented_keys_and_defaults_are_those_that_are_accepted() -> None:
-    for option, checks, kind in [
-        ("segments", _segments_file.SEGMENT_KEYS, _segments_file.Segment("x")),
-        ("hosts", _segments_file.HOST_KEYS, _segments_file.HostSettings("x")),
+    for option, checks, defaults in [
+        ("segments", _segments_file.SEGMENT_KEYS, dataclasses.asdict(_segments_file.Segment("x"))),
+        ("hosts", _segments_file.HOST_KEYS, dataclasses.asdict(_segments_file.HostSettings("x"))),
     ]:
         documented = options()[option]["suboptions"]
         assert documented.keys() == checks.keys()
-        assert checks.keys() == dataclasses.asdict(kind).keys() - {"name"}
+        assert checks.keys() == defaults.keys() - {"name"}
         for key, suboption in documented.items():
-            assert (suboption.get("default") or None) == (getattr(kind, key) or None), key
+            assert (suboption.get("default") or None) == (defaults[key] or None), key
 
 
 def test_the_documented_recovery_methods_are_those_that_are_accepted() -> None:
