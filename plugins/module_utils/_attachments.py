@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import typing as t
-
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud, Json
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError
 
@@ -35,7 +33,11 @@ class Attachments:
             f"port {port['id']} is bound to {port.get('binding:host_id') or 'no host'} instead of {host}"
             for port in ports
             if port.get("binding:host_id") != host
-        ] + [f"port {port['id']} could not be bound" for port in ports if port.get("binding:vif_type") == "binding_failed"]
+        ] + [
+            f"port {port['id']} could not be bound"
+            for port in ports
+            if port.get("binding:vif_type") == "binding_failed"
+        ]
 
     def _volumes(self, server: Json) -> list[str]:
         if not self._has["block-storage"]:

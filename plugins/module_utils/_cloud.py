@@ -115,7 +115,9 @@ class Cloud:
                 status_code_retry_delay=0.2,
             )
         except ksa_exceptions.ClientException as error:
-            raise CloudError(f"{method} {service} {path}: no answer: {error}", status=None, answer=str(error)) from error
+            raise CloudError(
+                f"{method} {service} {path}: no answer: {error}", status=None, answer=str(error)
+            ) from error
         return _answer(method, service, path, response)
 
     def get(self, service: str, path: str, microversion: str | None = None, **params: t.Any) -> Json:

@@ -81,7 +81,16 @@ def server_groups(cloud: Cloud) -> list[Json]:
 
 def evacuations_from(cloud: Cloud, host: str) -> list[Json]:
     """Evacuation records whose source is this host, newest first. Nova keeps them until the host returns."""
-    filters = {"source_compute": host, "migration_type": "evacuation"}
+    return _evacuations(cloud, {"source_compute": host, "migration_type": "evacuation"})
+
+
+def evacuations_to(cloud: Cloud, host: str) -> list[Json]:
+    """Evacuation records whose target is this host, newest first."""
+    found = _evacuations(cloud, {"host": host, "migration_type": "evacuation"})
+    return [record for record in found if record["dest_compute"] == host]
+
+
+def _evacuations(cloud: Cloud, filters: Json) -> list[Json]:
     if cloud.supports("2.59"):
         return _pages(cloud, "/os-migrations", "migrations", "2.59", key="uuid", **filters)
     found = cloud.get("compute", "/os-migrations", OLDEST, **filters)["migrations"]

@@ -53,11 +53,11 @@ class Limits:
 class World(t.Protocol):
     """What the executor needs of the outside; the real one is in the module host_evacuate."""
 
-    def now(self) -> float: ...  # noqa: E704
+    def now(self) -> float: ...
 
-    def wait(self, seconds: float) -> None: ...  # noqa: E704
+    def wait(self, seconds: float) -> None: ...
 
-    def submit(self, function: t.Callable[..., t.Any], *args: t.Any) -> concurrent.futures.Future[t.Any]: ...  # noqa: E704
+    def submit(self, function: t.Callable[..., t.Any], *args: t.Any) -> concurrent.futures.Future[t.Any]: ...
 
     def before_call(self, host: str) -> None:
         """Raise unless this run may still change things for that host (lease)."""
@@ -68,11 +68,11 @@ class World(t.Protocol):
     def evacuate(self, server_id: str, target: str, land_stopped: bool) -> str:
         """Request it; return Nova's request id."""
 
-    def reset_state(self, server_id: str) -> None: ...  # noqa: E704
+    def reset_state(self, server_id: str) -> None: ...
 
-    def stop(self, server_id: str) -> None: ...  # noqa: E704
+    def stop(self, server_id: str) -> None: ...
 
-    def server(self, server_id: str) -> Json | None: ...  # noqa: E704
+    def server(self, server_id: str) -> Json | None: ...
 
     def migrations(self, host: str) -> list[Json]:
         """Evacuation records from a host, newest first."""
@@ -86,7 +86,7 @@ class World(t.Protocol):
     def reached(self, step: str) -> None:
         """A step of the run was reached for the first time."""
 
-    def progress(self, message: str) -> None: ...  # noqa: E704
+    def progress(self, message: str) -> None: ...
 
 
 @dataclasses.dataclass
@@ -340,8 +340,12 @@ class Evacuation:
             line.state, line.not_before = "retry", 0.0
             self._call(line, self._on_failed, self._world.server, line.id)
         elif now > line.deadline:
-            self._finish(line, "pending", f"Nova has not ended its evacuation after {self._limits.vm_timeout:.0f} s; "
-                                          "it is not requested twice. Run again to follow it")
+            self._finish(
+                line,
+                "pending",
+                f"Nova has not ended its evacuation after {self._limits.vm_timeout:.0f} s; "
+                "it is not requested twice. Run again to follow it",
+            )
 
     def _on_failed(self, line: Line, future: concurrent.futures.Future[Json | None]) -> None:
         server = future.result()

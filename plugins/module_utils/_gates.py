@@ -99,7 +99,9 @@ def _lookup(name: str, facts: Facts, snapshot: Snapshot, policy: t.Mapping[str, 
 def _control_plane(facts: Facts, snapshot: Snapshot, policy: t.Mapping[str, t.Any]) -> Objection | None:
     down = [binary for binary in ("nova-conductor", "nova-scheduler") if not snapshot.get("control", {}).get(binary)]
     if down:
-        return Objection("hold", f"Nova reports no living {' and no '.join(down)}: evacuations could not be carried out")
+        return Objection(
+            "hold", f"Nova reports no living {' and no '.join(down)}: evacuations could not be carried out"
+        )
     return None
 
 
@@ -126,7 +128,9 @@ def _maintenance(facts: Facts, snapshot: Snapshot, policy: t.Mapping[str, t.Any]
 def _planned(facts: Facts, snapshot: Snapshot, policy: t.Mapping[str, t.Any]) -> Objection | None:
     ours = (facts.get("disabled_reason") or "").startswith(OUR_REASON)
     if facts.get("role") != "reserved" and facts.get("status") == "disabled" and not ours:
-        return Objection("ask", f"an operator had disabled it before ({facts.get('disabled_reason') or 'no reason given'})")
+        return Objection(
+            "ask", f"an operator had disabled it before ({facts.get('disabled_reason') or 'no reason given'})"
+        )
     return None
 
 
@@ -151,18 +155,35 @@ def _budget(facts: Facts, snapshot: Snapshot, policy: t.Mapping[str, t.Any]) -> 
 OUR_REASON = "openstack_ha:"
 
 GATES: tuple[Gate, ...] = (
-    Gate("control_plane", "Can Nova carry out an evacuation at all?", ("control",),
-         "closed", _control_plane),
-    Gate("everything_stale", "Is it the host that is silent, and not everything?", ("computes_total", "computes_up"),
-         "open: a cloud without figures is caught by control_plane", _everything_stale),
-    Gate("segment", "Is there somewhere for its VMs to go?", ("segment",),
-         "closed", _in_segment),
-    Gate("maintenance", "Is it out of maintenance?", ("maintenance", "disabled_reason"),
-         "open: no mark means no maintenance", _maintenance),
-    Gate("planned", "Was it in service before it failed?", ("status", "disabled_reason", "role"),
-         "open: an unknown status is caught by witnesses", _planned),
-    Gate("witnesses", "Do two independent witnesses say it is down, and none that it lives?",
-         ("witnesses", "signs_of_life"), "closed", _witnesses),
-    Gate("budget", "Are few enough hosts failing at once?", ("in_flight", "max_hosts_at_once"),
-         "closed", _budget),
+    Gate("control_plane", "Can Nova carry out an evacuation at all?", ("control",), "closed", _control_plane),
+    Gate(
+        "everything_stale",
+        "Is it the host that is silent, and not everything?",
+        ("computes_total", "computes_up"),
+        "open: a cloud without figures is caught by control_plane",
+        _everything_stale,
+    ),
+    Gate("segment", "Is there somewhere for its VMs to go?", ("segment",), "closed", _in_segment),
+    Gate(
+        "maintenance",
+        "Is it out of maintenance?",
+        ("maintenance", "disabled_reason"),
+        "open: no mark means no maintenance",
+        _maintenance,
+    ),
+    Gate(
+        "planned",
+        "Was it in service before it failed?",
+        ("status", "disabled_reason", "role"),
+        "open: an unknown status is caught by witnesses",
+        _planned,
+    ),
+    Gate(
+        "witnesses",
+        "Do two independent witnesses say it is down, and none that it lives?",
+        ("witnesses", "signs_of_life"),
+        "closed",
+        _witnesses,
+    ),
+    Gate("budget", "Are few enough hosts failing at once?", ("in_flight", "max_hosts_at_once"), "closed", _budget),
 )

@@ -100,9 +100,7 @@ def _importance(vm: Vm) -> tuple[t.Any, ...]:
     return (-vm.priority, -vm.need.get("MEMORY_MB", 0), -vm.need.get("VCPU", 0), vm.name, vm.id)
 
 
-def _line(
-    order: int, vm: Vm, targets: list[Host], method: str, room: Room, groups: list[Group]
-) -> dict[str, t.Any]:
+def _line(order: int, vm: Vm, targets: list[Host], method: str, room: Room, groups: list[Group]) -> dict[str, t.Any]:
     line = {**dataclasses.asdict(vm), "order": order, "method": "evacuate", "alternates": []}
     if vm.step != "evacuate":
         return line

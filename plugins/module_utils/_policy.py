@@ -41,9 +41,7 @@ def protection(server: t.Mapping[str, t.Any], segment: t.Mapping[str, t.Any]) ->
     return Protection(protected, priority, "; ".join([source, *notes]))
 
 
-def _levels(
-    server: t.Mapping[str, t.Any], segment: t.Mapping[str, t.Any]
-) -> list[tuple[str, t.Mapping[str, t.Any]]]:
+def _levels(server: t.Mapping[str, t.Any], segment: t.Mapping[str, t.Any]) -> list[tuple[str, t.Mapping[str, t.Any]]]:
     default = {PROTECT: segment.get("protect", True), PRIORITY: segment.get("priority", 500)}
     return [
         ("VM metadata", server.get("metadata") or {}),

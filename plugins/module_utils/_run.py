@@ -35,7 +35,7 @@ class Run:
         for host in hosts or ():
             if host not in self._hosts:
                 raise RecoveryError(f"Run {run_id} is not about {host}, but about {', '.join(self._hosts)}.")
-        self.lease = Lease.of_run(journal, run_id, list(hosts or self._hosts))
+        self.lease = Lease.of_run(journal, run_id, [host for host in hosts or self._hosts if not self.is_held(host)])
 
     def incident(self, host: str) -> str:
         """The id of a host's incident."""

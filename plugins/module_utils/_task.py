@@ -26,10 +26,14 @@ def _silent(message: str) -> None:
 
 @dataclasses.dataclass
 class Call:
-    """One invocation of a task: its validated options and the ways to speak while it runs."""
+    """One invocation of a task: its validated options and the ways to speak while it runs.
+
+    :param in_process: Whether the parent of this process is ansible-playbook itself.
+    """
 
     params: dict[str, t.Any]
     check_mode: bool = False
+    in_process: bool = False
     warn: t.Callable[[str], None] = _silent
     progress: t.Callable[[str], None] = _silent
 

@@ -99,18 +99,27 @@ def _busy(server: t.Mapping[str, t.Any], evacuation: t.Mapping[str, t.Any] | Non
     if under_way and (task.startswith("rebuild") or state != "error"):
         return Step("follow", "an evacuation is under way", former_power(server))
     if task.startswith("rebuild"):
-        return Step("pending", f"task_state is {task}: a rebuild that is not an evacuation; it is never reset. "
-                               "Run again when Nova has ended it, or reset it by hand")
+        return Step(
+            "pending",
+            f"task_state is {task}: a rebuild that is not an evacuation; it is never reset. "
+            "Run again when Nova has ended it, or reset it by hand",
+        )
     if task in _MOVING:
-        return Step("pending", f"task_state is {task}: its guest may already run on the other host of that migration. "
-                               "Look there; then reset its state and run again")
+        return Step(
+            "pending",
+            f"task_state is {task}: its guest may already run on the other host of that migration. "
+            "Look there; then reset its state and run again",
+        )
     return None
 
 
 def _loses_disk(server: t.Mapping[str, t.Any], segment: t.Mapping[str, t.Any]) -> Step | None:
     if has_local_disk(server) and not segment.get("shared_storage") and not segment.get("allow_local_disk_loss"):
-        return Step("skip", "has a local disk and its segment has no shared storage: evacuation would rebuild it "
-                            "from its image and lose the data. Allowed by allow_local_disk_loss")
+        return Step(
+            "skip",
+            "has a local disk and its segment has no shared storage: evacuation would rebuild it "
+            "from its image and lose the data. Allowed by allow_local_disk_loss",
+        )
     return None
 
 

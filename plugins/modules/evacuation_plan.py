@@ -82,6 +82,11 @@ reserved_hosts:
   returned: success
   type: list
   elements: str
+reserved_taken:
+  description: Reserved hosts that unfinished runs have taken into service and not given back.
+  returned: success
+  type: list
+  elements: str
 counts:
   description: Number of VMs by RV(lines[].step).
   returned: success
@@ -99,14 +104,15 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import
 def run(call: Call) -> Result:
     """Make the plan."""
     hosts = call.params["hosts"]
-    ledger = []
+    ledger, taken = [], []
     with _run.attached(call.params, hosts) as recovery:
         if recovery:
             hosts = [host for host in hosts if not recovery.is_held(host)]
             ledger = recovery.ledger(hosts)
+            taken = sorted({use["host"] for use in recovery.journal.reserved_uses(state="taken")})
         plan = make_plan(connect(call.params), call.params["topology"], hosts, ledger)
     counts = collections.Counter(line["step"] for line in plan["lines"])
-    return {"changed": False, "counts": dict(counts), **plan}
+    return {"changed": False, "counts": dict(counts), "reserved_taken": taken, **plan}
 
 
 TASK = Task(

@@ -146,11 +146,22 @@ def _carry_out(call: Call, recovery: _run.Run, lines: list[Line], hosts: list[st
 
 
 def _line(entry: Json, topology: Json) -> Line:
-    names = ("id", "name", "project", "host", "order", "former", "reset", "need", "target", "alternates", "floor", "reason")
-    state = "unknown" if entry["step"] == "evacuate" and entry["unsettled"] else _STATE_OF_STEP[entry["step"]]
-    return Line(
-        **{name: entry[name] for name in names}, segment=topology["segments"][entry["segment"]], state=state
+    names = (
+        "id",
+        "name",
+        "project",
+        "host",
+        "order",
+        "former",
+        "reset",
+        "need",
+        "target",
+        "alternates",
+        "floor",
+        "reason",
     )
+    state = "unknown" if entry["step"] == "evacuate" and entry["unsettled"] else _STATE_OF_STEP[entry["step"]]
+    return Line(**{name: entry[name] for name in names}, segment=topology["segments"][entry["segment"]], state=state)
 
 
 def _ledger_line(entry: Json, recovery: _run.Run) -> Json:

@@ -46,7 +46,7 @@ class InProcessAction(ActionBase):
         return result
 
     def _outcome(self, params: dict[str, t.Any]) -> dict[str, t.Any]:
-        call = Call(params=params, check_mode=self._task.check_mode, warn=display.warning, progress=display.display)
+        call = Call(params, self._task.check_mode, in_process=True, warn=display.warning, progress=display.display)
         try:
             return self.TASK.run(call)
         except RecoveryError as error:

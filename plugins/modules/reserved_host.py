@@ -1,0 +1,170 @@
+#!/usr/bin/python
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: reserved_host
+short_description: Take a reserved host into service, or give it back
+version_added: 0.1.0
+description:
+  - A reserved host is kept empty, with its nova-compute disabled, until a failover needs it.
+  - With O(state=taken) the host is enabled. With O(state=returned) it is disabled again with its former reason, unless
+    something has landed on it; then it stays in service and counts as consumed.
+extends_documentation_fragment:
+  - openstack_ha.recovery.attributes
+  - openstack_ha.recovery.attributes.idempotent
+  - openstack_ha.recovery.cloud
+  - openstack_ha.recovery.journal
+  - openstack_ha.recovery.run
+options:
+  state:
+    description: Whether the host is to serve or to be reserved.
+    type: str
+    choices: [taken, returned]
+    default: taken
+  host:
+    description: Service host. Without it, the best usable reserved host of O(segment) is picked.
+    type: str
+  segment:
+    description: Failover segment to pick a reserved host of.
+    type: str
+  topology:
+    description: The segments and hosts, as the inventory plugin sets them in C(ha_topology). Needed with O(segment).
+    type: dict
+  join_aggregates_of:
+    description: A host whose host aggregates the reserved host is to join. Only with O(state=taken).
+    type: str
+author:
+  - openstack_ha.recovery maintainers (@openstack-ha)
+"""
+
+EXAMPLES = r"""
+- name: Take the best reserved host of the segment
+  openstack_ha.recovery.reserved_host:
+    cloud: prod
+    segment: rack1
+    topology: "{{ ha_topology }}"
+    join_aggregates_of: cmp03
+  register: reserve
+
+- name: Give it back if nothing landed on it
+  openstack_ha.recovery.reserved_host:
+    cloud: prod
+    host: "{{ reserve.host }}"
+    state: returned
+"""
+
+RETURN = r"""
+host:
+  description: The reserved host.
+  returned: success
+  type: str
+consumed:
+  description: What keeps the host in service.
+  returned: O(state=returned)
+  type: list
+  elements: str
+aggregates:
+  description: Names of the aggregates it has joined.
+  returned: O(state=taken)
+  type: list
+  elements: str
+"""
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _reserved, _run
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Cloud, Json, connect
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
+
+
+def run(call: Call) -> Result:
+    """Take or return one reserved host."""
+    cloud = connect(call.params)
+    host = call.params["host"] or _reserved.pick(cloud, call.params["topology"], call.params["segment"])
+    service = _compute.compute_service(cloud, host)
+    with _run.attached(call.params) as recovery:
+        act = _take if call.params["state"] == "taken" else _give_back
+        return act(call, cloud, service, recovery)
+
+
+def _take(call: Call, cloud: Cloud, service: Json, recovery: _run.Run | None) -> Result:
+    host, like = service["host"], call.params["join_aggregates_of"]
+    if service["status"] != "enabled" and _reserved.unusable(service):
+        raise RecoveryError(f"Reserved host {host} cannot be taken: {_reserved.unusable(service)}.")
+    change = {} if service["status"] == "enabled" else {"status": "enabled"}
+    aggregates = _reserved.missing_aggregates(cloud, host, like) if like else []
+    after = {**service, **change, "disabled_reason": None}
+    if not call.check_mode:
+        for aggregate in aggregates:
+            _reserved.join(cloud, aggregate, host)
+        if change:
+            _use(call, recovery, service)
+            after = _compute.update_service(cloud, service["id"], change)
+    return {
+        "changed": bool(change or aggregates),
+        "host": host,
+        "aggregates": [aggregate["name"] for aggregate in aggregates],
+        "diff": {"before": _reserved.shown(service), "after": _reserved.shown(after)},
+    }
+
+
+def _use(call: Call, recovery: _run.Run | None, service: Json) -> None:
+    """Journal the former reason before it is gone."""
+    if recovery:
+        recovery.lease.renew()
+        recovery.journal.use_reserved(recovery.id, service["host"], call.params["segment"], service["disabled_reason"])
+
+
+def _give_back(call: Call, cloud: Cloud, service: Json, recovery: _run.Run | None) -> Result:
+    host = service["host"]
+    uses = recovery.journal.reserved_uses(host=host, state="taken") if recovery else []
+    consumed = _reserved.used_by(cloud, host)
+    change: Json = {}
+    if not consumed and service["status"] == "enabled":
+        reason = uses[-1]["reason_before"] if uses else None
+        change = {"status": "disabled", "disabled_reason": reason or _reserved.DEFAULT_REASON}
+    after = {**service, **change}
+    if not call.check_mode:
+        if change:
+            if recovery:
+                recovery.lease.renew()
+            after = _compute.update_service(cloud, service["id"], change)
+        for use in uses:
+            recovery.journal.set_reserved(use["id"], "consumed" if consumed else "returned")
+    return {
+        "changed": bool(change),
+        "host": host,
+        "consumed": consumed,
+        "diff": {"before": _reserved.shown(service), "after": _reserved.shown(after)},
+    }
+
+
+TASK = Task(
+    argument_spec={
+        "state": {"type": "str", "choices": ["taken", "returned"], "default": "taken"},
+        "host": {"type": "str"},
+        "segment": {"type": "str"},
+        "topology": {"type": "dict"},
+        "join_aggregates_of": {"type": "str"},
+        **CLOUD_SPEC,
+        **_run.RUN_SPEC,
+    },
+    run=run,
+    constraints={
+        "required_one_of": [("host", "segment")],
+        "required_by": {"segment": "topology"},
+        "required_if": [("state", "returned", ["host"])],
+    },
+)
+
+
+def main() -> None:
+    """Entry point of the module."""
+    TASK.main()
+
+
+if __name__ == "__main__":
+    main()
