@@ -9,12 +9,29 @@ from __future__ import annotations
 import typing as t
 import uuid
 
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
+
 MATCHED = "matched"
 MISMATCH = "mismatch"
 UNREADABLE = "unreadable"
 NOT_CONFIGURED = "not_configured"
 
+#: The option ``identity`` of the modules.
+SPEC: dict[str, t.Any] = {
+    "type": "dict",
+    "default": {},
+    "options": {"uuid": {"type": "str"}, "serial": {"type": "str"}},
+}
+
 Pair = t.Mapping[str, t.Optional[str]]
+
+
+def check(expected: Pair) -> None:
+    """Refuse a UUID that is none, before it is compared with one."""
+    try:
+        uuid.UUID(expected.get("uuid") or str(uuid.UUID(int=0)))
+    except ValueError:
+        raise ConfigError(f"identity.uuid: {expected['uuid']!r} is not a UUID.") from None
 
 
 def compare(expected: Pair, actual: Pair) -> str:

@@ -85,6 +85,8 @@ class Attempt:
 
     device: Device
     started: float
+    ended: float = 0.0
+    reached: bool = False
     tried: list[str] = dataclasses.field(default_factory=list)
     identity: Identity = dataclasses.field(default_factory=dict)
     check: str = _identity.NOT_CONFIGURED
@@ -110,6 +112,7 @@ class Fencing:
         self.world = world
         self.hooks = hooks or Hooks()
         self.dry = dry
+        self.identify = any(expected.values())
         self.outcome = Outcome()
 
     def run(self, levels: t.Sequence[Level], probes: t.Sequence[str] = (), probe_timeout: float = 1.0) -> Outcome:
@@ -124,6 +127,14 @@ class Fencing:
                 self._succeeded(level)
                 break
         return self.outcome
+
+    def survey(self, levels: t.Sequence[Level]) -> list[tuple[Level, Attempt]]:
+        """Look at every device of every level, all at once; changes nothing."""
+        self.identify = True
+        start = self.world.clock()
+        pairs = [(level, Attempt(device, start)) for level in levels for device in level.devices if device.REMOTE]
+        _in_parallel(lambda pair: self._look(pair[1], start + pair[0].timeout), pairs)
+        return pairs
 
     def confirm_silence(self, probes: t.Sequence[str], timeout: float) -> None:
         """Look for signs of life when no device, but a person says that the host is off."""
@@ -144,28 +155,29 @@ class Fencing:
     def _try(self, level: Level) -> list[Attempt]:
         deadline = self.world.clock() + level.timeout
         attempts = [Attempt(device, self.world.clock()) for device in level.devices]
-        _in_parallel(lambda attempt: self.look(attempt, deadline), attempts)
+        _in_parallel(lambda attempt: self._look(attempt, deadline), attempts)
         if self.outcome.before == UNKNOWN:
-            self.outcome.before = together([attempt.state for attempt in attempts])
+            self.outcome.before = together(attempts)
         if not self.dry and not any(attempt.error for attempt in attempts):
             _in_parallel(lambda attempt: self._switch_off(attempt, deadline), attempts)
         return attempts
 
-    def look(self, attempt: Attempt, deadline: float) -> None:
-        """Read who the device is and what it reports; changes nothing."""
+    def _look(self, attempt: Attempt, deadline: float) -> None:
         device = attempt.device
         try:
-            if any(self.expected.values()):
+            if self.identify:
                 attempt.tried.append("identity")
                 attempt.identity = device.identity(self._left(deadline))
                 attempt.check = _identity.compare(self.expected, attempt.identity)
             attempt.tried.append("power_state")
             attempt.state = device.power_state(self._left(deadline))
+            attempt.reached = True
         except FencingError as error:
             attempt.fail(error)
         if attempt.check == _identity.MISMATCH:
             attempt.error = f"it belongs to another machine: it reports {attempt.identity}, expected {self.expected}"
             attempt.final = True
+        attempt.ended = self.world.clock()
 
     def _switch_off(self, attempt: Attempt, deadline: float) -> None:
         if attempt.state == OFF:
@@ -179,6 +191,7 @@ class Fencing:
         except FencingError as error:
             attempt.answer = attempt.device.clean(error.message)
         self._read_back(attempt, deadline)
+        attempt.ended = self.world.clock()
 
     def _read_back(self, attempt: Attempt, deadline: float) -> None:
         attempt.tried.append("read_back")
@@ -208,7 +221,7 @@ class Fencing:
         failed = [attempt for attempt in attempts if attempt.error]
         for attempt in failed:
             self._say(attempt, level, number)
-        self.outcome.after = together([attempt.state for attempt in attempts])
+        self.outcome.after = together(attempts)
         self.outcome.identity = _identity.combine(attempt.check for attempt in attempts)
         if any(attempt.final for attempt in failed):
             return False
@@ -230,7 +243,7 @@ class Fencing:
             "answer": attempt.answer,
             "error": attempt.error,
             "observed_state": attempt.state,
-            "seconds": round(self.world.clock() - attempt.started, 3),
+            "seconds": round(attempt.ended - attempt.started, 3),
         }
 
     def _alive(self, level: int | None, probes: t.Sequence[str], timeout: float) -> bool:
@@ -270,9 +283,12 @@ def pauses() -> t.Iterator[float]:
         pause = min(pause * 1.5, 1.0)
 
 
-def together(states: t.Iterable[str]) -> str:
-    """The power state of a host with several devices: off only when all say so, on as soon as one does."""
-    found = set(states)
+def together(attempts: t.Sequence[Attempt]) -> str:
+    """The power state of the host: off only when all devices say so, on as soon as one does.
+
+    What devices of another machine say is about another machine.
+    """
+    found = {UNKNOWN if attempt.check == _identity.MISMATCH else attempt.state for attempt in attempts}
     return found.pop() if len(found) == 1 else ON if ON in found else UNKNOWN
 
 
@@ -280,7 +296,7 @@ def _name(device: Device) -> str:
     return device.address if device.address.startswith(device.NAME) else f"{device.NAME} {device.address}"
 
 
-def _in_parallel(work: t.Callable[[Attempt], None], attempts: list[Attempt]) -> None:
-    with concurrent.futures.ThreadPoolExecutor(len(attempts)) as pool:
-        for done in [pool.submit(work, attempt) for attempt in attempts]:
+def _in_parallel(work: t.Callable[[t.Any], None], items: t.Sequence[t.Any]) -> None:
+    with concurrent.futures.ThreadPoolExecutor(len(items) or 1) as pool:
+        for done in [pool.submit(work, item) for item in items]:
             done.result()

@@ -1,0 +1,124 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Options that say how a host is fenced."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """The fencing levels of one host, and the identity of its machine."""
+
+    DOCUMENTATION = r"""
+options:
+  host:
+    description: The compute host, by its inventory name.
+    type: str
+    required: true
+  levels:
+    description:
+      - How the host is switched off, in this order. The inventory plugin sets it as C(ha_fencing).
+      - The next level is used when a level fails.
+      - Which options a device takes depends on its O(levels[].devices[].method); all others are refused.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      timeout:
+        description: Seconds for one try of the whole level, greater than 0.
+        type: float
+        default: 30.0
+      tries:
+        description:
+          - How often the level is tried, at least once.
+          - After an answer that another try cannot change, such as a wrong password told by Redfish, it is not
+            tried again.
+        type: int
+        default: 2
+      devices:
+        description: The devices of the level. All of them must succeed, for example both power supplies.
+        type: list
+        elements: dict
+        required: true
+        suboptions:
+          method:
+            description:
+              - V(ipmi) talks to a BMC with C(ipmitool).
+              - V(redfish) talks to a BMC over HTTPS.
+              - V(fence_agent) runs any fence agent of ClusterLabs that has the actions C(off) and C(status).
+              - V(operator) stops here and asks for a person's confirmation. It has no options.
+            type: str
+            required: true
+            choices: [fence_agent, ipmi, operator, redfish]
+          address:
+            description:
+              - With V(ipmi), the host name or address of the BMC.
+              - With V(redfish), a host name, an address, or a URL such as C(https://192.0.2.11:8443).
+              - Required for both.
+            type: str
+          port:
+            description: UDP port of the BMC, V(623) by default. Only with V(ipmi).
+            type: int
+          username:
+            description: Name of the BMC's user. Required for V(ipmi) and V(redfish).
+            type: str
+          password:
+            description:
+              - Password of the BMC's user. Required for V(ipmi) and V(redfish).
+              - Never seen in the list of processes, in results or in the journal.
+            type: str
+          cipher_suite:
+            description: Cipher suite of IPMI 2.0, V(17) by default. Older BMCs need V(3). Only with V(ipmi).
+            type: int
+          privilege:
+            description:
+              - Privilege level of the session, V(administrator) by default. V(operator) is enough on most BMCs.
+              - Only with V(ipmi).
+            type: str
+            choices: [user, operator, administrator]
+          system:
+            description:
+              - Identifier or path of the system, such as V(/redfish/v1/Systems/1).
+              - May be left out when the service has exactly one. Naming it saves one request. Only with V(redfish).
+            type: str
+          validate_certs:
+            description: Whether the TLS certificate is verified, V(true) by default. Only with V(redfish).
+            type: bool
+          ca_path:
+            description: File with the certificates of the CA that signed the BMC's one. Only with V(redfish).
+            type: path
+          use_proxy:
+            description: Whether the proxy of the environment is used, V(false) by default. Only with V(redfish).
+            type: bool
+          agent:
+            description: Name of the program, for example V(fence_apc_snmp). Required for V(fence_agent).
+            type: str
+          options:
+            description:
+              - Options of the agent, named as in its manual page, for example C(ip) and C(plug).
+              - Always name the plug or the system, also where the agent would pick one by itself.
+              - Only with V(fence_agent).
+            type: dict
+          secrets:
+            description: Options of the agent that nobody may see, for example C(password). Only with V(fence_agent).
+            type: dict
+  identity:
+    description:
+      - The machine that the devices must report. Compared before anything is switched off.
+      - IPMI tells the UUID only, and fence agents tell neither.
+    type: dict
+    default: {}
+    suboptions:
+      uuid:
+        description:
+          - System UUID, as C(dmidecode -s system-uuid) shows it on the host.
+          - All byte orders in which BMCs are known to report it are accepted.
+        type: str
+      serial:
+        description: Serial number, compared without regard to case.
+        type: str
+requirements:
+  - ipmitool, for the method V(ipmi)
+  - the fence agent, for the method V(fence_agent)
+"""
