@@ -1,0 +1,147 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The virt driver of the bed: Nova's own fake driver, whose guests are kept in :mod:`bed.truth`.
+
+Differences from ``nova.virt.fake.FakeDriver``: node uuids are stable (the stock driver makes random
+ones, so a restarted nova-compute is refused), the hypervisor hostname may differ from the service host,
+guests survive nova-compute, and spawning can be slowed down or made to fail per host.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+import uuid
+
+import os_traits
+from nova.compute import power_state
+from nova.virt import fake
+
+from bed import life
+from bed.truth import Truth
+
+_NAMESPACE = uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+
+
+@dataclasses.dataclass
+class Machine:
+    """What a driver must know of the host that it runs on; knobs may change at any time."""
+
+    name: str
+    hypervisor: str
+    vcpus: int = 128
+    memory_mb: int = 524288
+    local_gb: int = 10000
+    spawn_delay: float = 0.0
+    spawn_fails: bool = False
+    shared_storage: bool = True
+
+
+def node_uuid(name: str) -> str:
+    return str(uuid.uuid5(_NAMESPACE, "bed-node-" + name))
+
+
+class TruthDriver(fake.FakeDriver):
+    """A hypervisor whose guests are lines in the truth."""
+
+    capabilities = dict(fake.FakeDriver.capabilities, supports_vtpm=True, supports_bfv_rescue=True)
+    machines: t.ClassVar[dict[str, Machine]] = {}
+    truth: t.ClassVar[Truth]
+
+    def init_host(self, host: str) -> None:
+        super().init_host(host)
+        self._life = life.current()
+        self._machine = self.machines[host]
+        self._set_nodes([self._machine.hypervisor])
+        self._measure()
+        for guest, (name, state) in self.truth.guests(host).items():
+            self.instances[guest] = fake.FakeInstance(name, state, guest)
+
+    def _measure(self) -> None:
+        machine = self._machine
+        self.vcpus, self.memory_mb, self.local_gb = machine.vcpus, machine.memory_mb, machine.local_gb
+        used = self.resources
+        self.resources = fake.Resources(machine.vcpus, machine.memory_mb, machine.local_gb)
+        self.resources.claim(used.vcpus_used, used.memory_mb_used, used.local_gb_used)
+
+    def _put(self, guest: str, event: str = "") -> None:
+        instance = self.instances[guest]
+        self.truth.put(self._host, guest, instance.name, instance.state, event)
+
+    def _set_state(self, guest: str, state: int) -> None:
+        self.instances[guest].state = state
+        self._put(guest)
+
+    def spawn(self, context: t.Any, instance: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
+        if self._machine.spawn_delay and self._life:
+            self._life.wait(self._machine.spawn_delay)
+        if self._machine.spawn_fails:
+            raise RuntimeError(f"the bed was told to let guests fail to start on {self._host}")
+        super().spawn(context, instance, *args, **kwargs)
+        self._put(instance.uuid, "spawn")
+
+    def destroy(self, context: t.Any, instance: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
+        super().destroy(context, instance, *args, **kwargs)
+        self.truth.drop(self._host, instance.uuid)
+
+    def power_off(self, instance: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
+        super().power_off(instance, *args, **kwargs)
+        self._put(instance.uuid)
+
+    def power_on(self, context: t.Any, instance: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
+        super().power_on(context, instance, *args, **kwargs)
+        self._put(instance.uuid)
+
+    def pause(self, instance: t.Any) -> None:
+        self._set_state(instance.uuid, power_state.PAUSED)
+
+    def unpause(self, instance: t.Any) -> None:
+        self._set_state(instance.uuid, power_state.RUNNING)
+
+    def suspend(self, context: t.Any, instance: t.Any) -> None:
+        self._set_state(instance.uuid, power_state.SHUTDOWN)
+
+    def resume(self, context: t.Any, instance: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
+        self._set_state(instance.uuid, power_state.RUNNING)
+
+    def rescue(self, context: t.Any, instance: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
+        self._set_state(instance.uuid, power_state.RUNNING)
+
+    def unrescue(self, instance: t.Any) -> None:
+        self._set_state(instance.uuid, power_state.RUNNING)
+
+    def migrate_disk_and_power_off(self, context: t.Any, instance: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
+        self._set_state(instance.uuid, power_state.SHUTDOWN)
+
+    def finish_revert_migration(self, context: t.Any, instance: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
+        super().finish_revert_migration(context, instance, *args, **kwargs)
+        self._put(instance.uuid)
+
+    def post_live_migration(self, context: t.Any, instance: t.Any, block_device_info: t.Any, *args: t.Any) -> None:
+        if instance.uuid in self.instances:
+            self.destroy(context, instance, None, block_device_info)
+
+    def instance_on_disk(self, instance: t.Any) -> bool:
+        return self._machine.shared_storage
+
+    def get_volume_connector(self, instance: t.Any) -> dict[str, t.Any]:
+        return dict(super().get_volume_connector(instance), host=self._host)
+
+    def get_nodenames_by_uuid(self, refresh: bool = False) -> dict[str, str]:
+        return {node_uuid(name): name for name in self.get_available_nodes()}
+
+    def get_available_resource(self, nodename: str) -> dict[str, t.Any]:
+        self._measure()
+        resources: dict[str, t.Any] = super().get_available_resource(nodename)
+        if resources:
+            resources["uuid"] = node_uuid(nodename)
+        return resources
+
+    def update_provider_tree(self, provider_tree: t.Any, nodename: str, allocations: t.Any = None) -> None:
+        super().update_provider_tree(provider_tree, nodename, allocations=allocations)
+        provider_tree.add_traits(
+            nodename, os_traits.COMPUTE_SECURITY_TPM_2_0, os_traits.COMPUTE_SECURITY_TPM_CRB,
+            os_traits.COMPUTE_SECURITY_TPM_SECRET_SECURITY_USER, os_traits.COMPUTE_SECURITY_TPM_SECRET_SECURITY_HOST,
+        )
