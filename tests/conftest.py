@@ -6,21 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(Path(__file__).parent))
 
-
-def collections_path() -> Path:
-    """The directory that holds ``ansible_collections``: ours, or a tree with a link to the checkout."""
-    if ROOT.parts[-3:] == ("ansible_collections", "openstack_ha", "recovery"):
-        return ROOT.parents[2]
-    link = ROOT / "build" / "tree" / "ansible_collections" / "openstack_ha" / "recovery"
-    link.parent.mkdir(parents=True, exist_ok=True)
-    if not link.exists():
-        link.symlink_to(ROOT)
-    return ROOT / "build" / "tree"
-
+from tree import collections_path  # noqa: E402
 
 os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(collections_path())
 if str(collections_path()) not in sys.path:
     sys.path.insert(0, str(collections_path()))
-sys.path.insert(0, str(ROOT / "tests"))

@@ -20,7 +20,7 @@ try:
     import openstack
     from keystoneauth1 import exceptions as ksa_exceptions
 except ImportError:
-    openstack = None  # reported by connect()
+    openstack = None  # type: ignore[assignment]  # reported by connect()
 
 Json = t.Dict[str, t.Any]
 
@@ -157,12 +157,11 @@ def connect(params: t.Mapping[str, t.Any]) -> Cloud:
         options = {**options.pop("cloud"), **options}
     try:
         connection = openstack.connect(app_name="openstack_ha.recovery", **options)
-        if key in _TOKENS:
+        if key in _TOKENS and connection.session.auth:
             connection.session.auth.set_auth_state(_TOKENS[key])
     except Exception as error:  # openstacksdk raises from several unrelated hierarchies here
         raise CloudError(
-            f"Cannot connect to the cloud {params.get('cloud') or params.get('region_name') or '(from OS_* variables)'}: "
-            f"{error}. Check clouds.yaml, the option cloud, or auth."
+            f"Cannot connect to the cloud {params.get('cloud') or '(from auth or OS_* variables)'}: {error}. Check clouds.yaml, the option cloud, or auth."
         ) from error
     return Cloud(connection, key)
 

@@ -103,6 +103,7 @@ def evacuate(cloud: Cloud, server_id: str, target: str, land_stopped: bool) -> A
     2.95 leaves the server stopped on the target; 2.94 and older bring it up in its former power state.
     2.68 and newer always check the named host; 2.29 does unless ``force`` is true.
     """
+    body: Json
     if land_stopped and cloud.supports("2.95"):
         microversion, body = "2.95", {"host": target}
     elif cloud.supports("2.68"):

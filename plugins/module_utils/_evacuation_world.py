@@ -44,7 +44,10 @@ class RealWorld:
         self._reached: set[str] = set()
         self.last_active: float | None = None
         self.progress = progress
-        self.submit = pool.submit
+
+    def submit(self, function: t.Callable[..., t.Any], /, *args: t.Any) -> concurrent.futures.Future[t.Any]:
+        """Run it in a thread."""
+        return self._pool.submit(function, *args)
 
     def now(self) -> float:
         """Seconds on a clock that nobody sets."""
@@ -76,6 +79,8 @@ class RealWorld:
             raise CertificateError(f"{host} has no power certificate in this incident: fence it first (host_fence).")
         if certificate["state"] != "valid":
             raise CertificateError(f"The power certificate of {host} is void: {certificate['void_reason']}.")
+        if not _proves_off(certificate["certificate"]):
+            raise CertificateError(f"The power certificate of {host} does not prove that it is off. Fence it again.")
         self._certificates[host] = certificate["id"]
 
     def _heartbeat(self, host: str) -> list[str]:
@@ -135,3 +140,10 @@ class RealWorld:
         if step not in self._reached:
             self._reached.add(step)
             self._run.step(step)
+
+
+def _proves_off(certificate: Json) -> bool:
+    """Read back as off, or answered for by a named person with a reason."""
+    if certificate["kind"] == "operator":
+        return bool(certificate["confirmed_by"] and certificate["confirmed_reason"])
+    return bool(certificate["observed_state"] == "off")

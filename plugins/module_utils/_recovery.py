@@ -6,10 +6,8 @@
 
 from __future__ import annotations
 
-import collections
 import hashlib
 import json
-import time
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _gates
@@ -23,17 +21,24 @@ Json = t.Dict[str, t.Any]
 _INCIDENT_STATE = {"hold": "held", "ask": "held", "alert": "open", "ignore": "closed"}
 
 
-def begin(journal: Journal, scope: str, hosts: t.Mapping[str, str | None], holder: Json, lease_seconds: float) -> Json:
+def begin(
+    journal: Journal,
+    scope: str,
+    hosts: t.Mapping[str, str | None],
+    holder: Json,
+    lease_seconds: float,
+    say: t.Callable[[str], None],
+) -> Json:
     """Open incidents and a run for the hosts and take the claims on them, or fail and change nothing.
 
     :param hosts: Segment by host. :raises ClaimHeld: another run is at work on one of them.
     """
     incidents = {host: journal.open_incident(host, scope, segment) for host, segment in hosts.items()}
-    unfinished = [run for host in hosts for run in journal.unfinished_runs(host)]
+    unfinished = [run for host in hosts for run in journal.unfinished_runs(host, scope)]
     entries = [{"host": host, "incident_id": incident["id"]} for host, incident in incidents.items()]
     run = journal.open_run(entries, holder, resumes=unfinished[0]["id"] if unfinished else None)
     try:
-        claims.take(journal, [(scope, host) for host in hosts], run["id"], holder, lease_seconds)
+        claims.take(journal, [(scope, host) for host in hosts], run["id"], holder, lease_seconds, say=say)
     except RecoveryError as error:
         journal.close_run(run["id"], "closed", {"refused": error.message})
         raise
@@ -89,18 +94,10 @@ def finish(journal: Journal, run_id: str) -> Json:
             )
             journal.set_incident(entry["incident_id"], outcome)
     outcomes = {entry["host"]: entry["outcome"] for entry in journal.run(run_id)["hosts"]}
-    journal.close_run(run_id, "closed", {"hosts": outcomes, "vms": _all_counts(journal, run)})
+    counts = journal.counts([entry["incident_id"] for entry in run["hosts"]])
+    journal.close_run(run_id, "closed", {"hosts": outcomes, "vms": counts})
     claims.release(journal, run_id, list(outcomes))
     return journal.report(run_id)
-
-
-def _all_counts(journal: Journal, run: Json) -> dict[str, int]:
-    return dict(collections.Counter(journal.counts([entry["incident_id"] for entry in run["hosts"]])))
-
-
-def monotonic_holder(holder: Json) -> Json:
-    """The holder with the moment the run began, on the clock that all processes of its machine share."""
-    return {**holder, "monotonic": time.monotonic()}
 
 
 def digest(data: Json) -> str:

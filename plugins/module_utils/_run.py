@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.lease import Lease
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.options import DEFAULT_URL, JOURNAL_SPEC
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.options import JOURNAL_SPEC
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
 
 Json = t.Dict[str, t.Any]
@@ -35,7 +36,17 @@ class Run:
         for host in hosts or ():
             if host not in self._hosts:
                 raise RecoveryError(f"Run {run_id} is not about {host}, but about {', '.join(self._hosts)}.")
-        self.lease = Lease.of_run(journal, run_id, [host for host in hosts or self._hosts if not self.is_held(host)])
+        self._working_on = [host for host in hosts or self._hosts if not self.is_held(host)]
+
+    @functools.cached_property
+    def lease(self) -> Lease:
+        """The claims on those hosts that the run has not given up."""
+        return Lease.of_run(self.journal, self.id, self._working_on)
+
+    def check(self) -> None:
+        """Renew the lease; a run that lost it fails here, before it acts."""
+        if self._working_on:
+            self.lease.renew()
 
     def incident(self, host: str) -> str:
         """The id of a host's incident."""
@@ -59,15 +70,24 @@ class Run:
 
 
 @contextlib.contextmanager
-def attached(params: t.Mapping[str, t.Any], hosts: t.Sequence[str] | None = None) -> t.Iterator[Run | None]:
-    """Attach to the run named by the options ``run_id`` and ``journal_url``; None without a run.
+def joined(params: t.Mapping[str, t.Any], hosts: t.Sequence[str] | None = None) -> t.Iterator[Run]:
+    """Join the run named by the options ``run_id`` and ``journal_url``.
 
     The lease is renewed on entry, so a run that lost it fails before it acts.
     """
     if not params.get("run_id"):
+        raise RecoveryError("run_id: this needs a run. Open one with recovery_run, state=open.")
+    with open_journal(params["journal_url"]) as journal:
+        run = Run(journal, params["run_id"], hosts)
+        run.check()
+        yield run
+
+
+@contextlib.contextmanager
+def attached(params: t.Mapping[str, t.Any], hosts: t.Sequence[str] | None = None) -> t.Iterator[Run | None]:
+    """Join the run if there is one."""
+    if not params.get("run_id"):
         yield None
         return
-    with open_journal(params["journal_url"] or DEFAULT_URL) as journal:
-        run = Run(journal, params["run_id"], hosts)
-        run.lease.renew()
+    with joined(params, hosts) as run:
         yield run

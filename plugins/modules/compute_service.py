@@ -62,7 +62,7 @@ service:
   description: The service after the task.
   returned: success
   type: dict
-  sample: {host: cmp03, status: disabled, state: down, forced_down: true, disabled_reason: "openstack_ha: power supply died"}
+  sample: {host: cmp03, status: disabled, state: down, forced_down: true, disabled_reason: power supply died}
 """
 
 import typing as t

@@ -43,7 +43,7 @@ options:
     type: int
     default: 5
   retries:
-    description: How often all targets are tried again for a VM that none of them took, before it is reported as pending.
+    description: How often all targets are tried again for a VM that none of them took, before it is pending.
     type: int
     default: 2
   retry_delay:
@@ -103,7 +103,6 @@ import concurrent.futures
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Room
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Json, connect
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation import Evacuation, Limits, Line
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_world import RealWorld
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
@@ -118,10 +117,8 @@ def run(call: Call) -> Result:
     planned = call.params["plan"]["lines"]
     lines = [_line(entry, call.params["topology"]) for entry in planned]
     hosts = sorted({line.host for line in lines})
-    with _run.attached(call.params, hosts) as recovery:
-        if not call.check_mode and lines:
-            if not recovery:
-                raise ConfigError("run_id: evacuation needs a run, and a power certificate in it. See recovery_run.")
+    if lines and not call.check_mode:
+        with _run.joined(call.params, hosts) as recovery:
             recovery.journal.plan_lines(recovery.id, [_ledger_line(entry, recovery) for entry in planned])
             _carry_out(call, recovery, lines, hosts)
     ledger = [{name: getattr(line, name) for name in _SHOWN} for line in lines]

@@ -107,13 +107,13 @@ report:
 """
 
 import os
+import time
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _recovery, _run, _snapshot
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Cloud, Json, connect
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates import decide
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import holder
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.options import DEFAULT_URL
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import open_journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._names import HostNames
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
@@ -125,7 +125,7 @@ def run(call: Call) -> Result:
         return _open_checked(call) if call.check_mode else _open(call)
     if call.check_mode or not call.params["run_id"]:
         return {"changed": call.check_mode, "run_id": call.params["run_id"]}
-    with _run.attached(call.params) as recovery:
+    with _run.joined(call.params) as recovery:
         if call.params["state"] == "held":
             for host in call.params["hosts"]:
                 _recovery.hold(recovery.journal, recovery.id, host, call.params["reason"])
@@ -143,9 +143,11 @@ def _open_checked(call: Call) -> Result:
 def _open(call: Call) -> Result:
     cloud, hosts = connect(call.params), _resolve(call)
     segments = {host: call.params["topology"]["hosts"][host].get("segment") for host in hosts}
-    me = _recovery.monotonic_holder(holder.describe(os.getppid() if call.in_process else None))
-    with open_journal(call.params["journal_url"] or DEFAULT_URL) as journal:
-        record = _recovery.begin(journal, cloud.region, segments, me, call.params["lease_seconds"])
+    me = holder.describe(os.getppid(), monotonic=time.monotonic())
+    if not call.in_process:
+        me.update(pid=None, pid_start=None)  # a module's process ends long before its run
+    with open_journal(call.params["journal_url"]) as journal:
+        record = _recovery.begin(journal, cloud.region, segments, me, call.params["lease_seconds"], call.progress)
         snapshot = _see(call, cloud, hosts)
         snapshot["in_flight"] = _recovery.in_flight(journal, cloud.region, hosts)
         verdicts = _recovery.decide(journal, record["id"], snapshot, _policy(call))

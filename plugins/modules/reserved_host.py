@@ -114,7 +114,7 @@ def _take(call: Call, cloud: Cloud, service: Json, recovery: _run.Run | None) ->
 def _use(call: Call, recovery: _run.Run | None, service: Json) -> None:
     """Journal the former reason before it is gone."""
     if recovery:
-        recovery.lease.renew()
+        recovery.check()
         recovery.journal.use_reserved(recovery.id, service["host"], call.params["segment"], service["disabled_reason"])
 
 
@@ -127,11 +127,11 @@ def _give_back(call: Call, cloud: Cloud, service: Json, recovery: _run.Run | Non
         reason = uses[-1]["reason_before"] if uses else None
         change = {"status": "disabled", "disabled_reason": reason or _reserved.DEFAULT_REASON}
     after = {**service, **change}
-    if not call.check_mode:
-        if change:
-            if recovery:
-                recovery.lease.renew()
-            after = _compute.update_service(cloud, service["id"], change)
+    if change and not call.check_mode:
+        if recovery:
+            recovery.check()
+        after = _compute.update_service(cloud, service["id"], change)
+    if recovery and not call.check_mode:
         for use in uses:
             recovery.journal.set_reserved(use["id"], "consumed" if consumed else "returned")
     return {

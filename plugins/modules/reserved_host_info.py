@@ -42,7 +42,7 @@ hosts:
   type: list
   elements: dict
   sample:
-    - {host: cmp09, segment: rack1, usable: true, why_not: null, disabled_reason: reserved for failover, free: {VCPU: 64}}
+    - {host: cmp09, segment: rack1, usable: true, why_not: null, disabled_reason: spare, free: {VCPU: 64}}
 """
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _reserved
