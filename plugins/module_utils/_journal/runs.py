@@ -60,12 +60,14 @@ class Runs:
         return {**run, "hosts": self.run_hosts(run_id)}
 
     def runs(self, host: str | None = None, limit: int = 10) -> list[Row]:
-        """The newest runs, of one host or of all, without their hosts."""
+        """The newest runs, of one host or of all, each with its ``hosts``."""
         runs, members = table("runs"), table("run_hosts")
         query = sa.select(runs).order_by(runs.c.opened_at.desc(), runs.c.id).limit(limit)
         if host is not None:
             query = query.where(runs.c.id.in_(sa.select(members.c.run_id).where(members.c.host == host)))
-        return rows.rows(self.database, query)
+        found = rows.rows(self.database, query)
+        members_of = self.run_hosts([run["id"] for run in found])
+        return [{**run, "hosts": [it for it in members_of if it["run_id"] == run["id"]]} for run in found]
 
     def run_hosts(self, run_id: str | list[str]) -> list[Row]:
         """The hosts of one run or of several."""

@@ -1,0 +1,178 @@
+#!/usr/bin/python
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: recovery_run_info
+short_description: Show recovery runs from the journal
+version_added: 0.1.0
+description:
+  - Lists recovery runs, newest first, and shows everything the journal knows about one of them.
+  - Fails if the journal is an SQLite file that does not exist, because then the wrong journal was named.
+extends_documentation_fragment:
+  - openstack_ha.recovery.attributes
+  - openstack_ha.recovery.attributes.reads_only
+  - openstack_ha.recovery.journal
+options:
+  run_id:
+    description: Show only this run. It is an error if the journal does not have it.
+    type: str
+  host:
+    description:
+      - Show only runs on this host, by its service host name, which is its name in the inventory.
+      - Without effect if O(run_id) is given.
+    type: str
+  limit:
+    description: Show at most so many runs. Must be at least 1.
+    type: int
+    default: 10
+  full:
+    description: Also return the O(ignore:report) of the run, or of the newest one if several are shown.
+    type: bool
+    default: false
+seealso:
+  - module: openstack_ha.recovery.recovery_run
+author:
+  - openstack_ha.recovery maintainers (@openstack-ha)
+"""
+
+EXAMPLES = r"""
+- name: Look at the last ten runs
+  openstack_ha.recovery.recovery_run_info:
+  register: journal
+
+- name: Get everything about the last run on one host
+  openstack_ha.recovery.recovery_run_info:
+    host: cmp03
+    full: true
+  register: last
+
+- name: Show what became of each VM
+  ansible.builtin.debug:
+    msg: "{{ last.report.ledger | map(attribute='name') | zip(last.report.ledger | map(attribute='state')) }}"
+"""
+
+RETURN = r"""
+runs:
+  description: The runs, newest first. Empty if there are none.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: Id of the run.
+      type: str
+      sample: 0d5f8a2e-5d0c-4b43-8d6d-6b3b8ef0f9a1
+    state:
+      description: V(open) at work, V(closed) ended by itself, V(abandoned) its process died or it lost its lease.
+      type: str
+      sample: closed
+    check_mode:
+      description: Whether the run was made in check mode.
+      type: bool
+    resumes:
+      description: Id of the unfinished run that this one picked up, or null.
+      type: str
+    holder:
+      description: Who ran it. User, machine, process, and when that process started.
+      type: dict
+    outcome:
+      description: What the run ended with, or null.
+      type: dict
+    opened_at:
+      description: When it began, in UTC.
+      type: str
+      sample: "2026-03-01T04:05:06.789Z"
+    closed_at:
+      description: When it ended, in UTC, or null.
+      type: str
+    hosts:
+      description: The hosts of the run, each with its C(incident_id), C(outcome) and C(reason).
+      type: list
+      elements: dict
+report:
+  description: Everything about one run.
+  returned: O(full=true) and there is a run
+  type: dict
+  contains:
+    run:
+      description: The run, as in RV(runs).
+      type: dict
+    hosts:
+      description: Its hosts, as in RV(runs[].hosts).
+      type: list
+      elements: dict
+    incidents:
+      description: The incidents of its hosts.
+      type: list
+      elements: dict
+    verdicts:
+      description: Each decision with the snapshot it was made from and the hash of the policy.
+      type: list
+      elements: dict
+    certificates:
+      description: Power certificates of the incidents, void ones with the reason.
+      type: list
+      elements: dict
+    ledger:
+      description: One line per VM of the incidents, in the order of the plan.
+      type: list
+      elements: dict
+    reserved:
+      description: Reserved hosts that the run took, and whether they were consumed or returned.
+      type: list
+      elements: dict
+    steps:
+      description: Steps of the run with their times in seconds.
+      type: list
+      elements: dict
+    claims:
+      description: Claims that the run still holds.
+      type: list
+      elements: dict
+"""
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.options import JOURNAL_SPEC
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import open_journal
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
+
+
+def run(call: Call) -> Result:
+    """Read the journal."""
+    wanted = call.params
+    if wanted["limit"] < 1:
+        raise ConfigError(f"limit: {wanted['limit']} is not a number of runs; use 1 or more")
+    with open_journal(wanted["journal_url"], create=False) as journal:
+        if wanted["run_id"]:
+            runs = [journal.run(wanted["run_id"])]
+        else:
+            runs = journal.runs(wanted["host"], wanted["limit"])
+        result: Result = {"changed": False, "runs": runs}
+        if wanted["full"] and runs:
+            result["report"] = journal.report(runs[0]["id"])
+        return result
+
+
+TASK = Task(
+    argument_spec={
+        "run_id": {"type": "str"},
+        "host": {"type": "str"},
+        "limit": {"type": "int", "default": 10},
+        "full": {"type": "bool", "default": False},
+        **JOURNAL_SPEC,
+    },
+    run=run,
+)
+
+
+def main() -> None:
+    """Entry point of the module."""
+    TASK.main()
+
+
+if __name__ == "__main__":
+    main()
