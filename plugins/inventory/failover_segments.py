@@ -244,6 +244,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             hosts, aggregates = self._nova(self.get_cache_key(path), cache)
             members = _segments.assign(file, hosts, aggregates)
             self._populate(file, members)
+            # Unresolved, like the fencing options: the tasks of a play connect as this file says.
+            connection = {name: config[name] for name in _cloud.CLOUD_SPEC if name in config}
+            self.inventory.set_variable("all", "ha_connection", connection)
         except RecoveryError as error:
             raise AnsibleParserError(error.message) from None
 
