@@ -31,7 +31,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.con
 _STATES = {0: ON, 2: OFF}
 #: Set here, or able to write secrets to files and logs.
 _NOT_OPTIONS = {"action", "option", "debug", "debug_file", "verbose", "verbose_level"}
-_SECRET_NAME = re.compile(r"passw|passphrase|secret|token|api_?key", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"passw|passphrase|secret|token|api_?key|community", re.IGNORECASE)
 _NOT_SECRET_VALUE = re.compile(r"_(script|file|path)$", re.IGNORECASE)
 
 
@@ -48,10 +48,12 @@ class FenceAgent(Device):
     @classmethod
     def check(cls, options: t.Mapping[str, t.Any]) -> None:
         """Names and values must fit the line-oriented interface, and secrets must stand where they are hidden."""
+        if not re.fullmatch(r"fence_[a-z0-9_]+", options.get("agent", "fence_any")):
+            raise ConfigError("agent: must be the name of a fence agent, such as fence_apc_snmp, without a path.")
         for part in ("options", "secrets"):
             for key, value in (options.get(part) or {}).items():
                 _check_option(f"{part}.{key}", str(key), value)
-                if part == "options" and _SECRET_NAME.search(key) and not _NOT_SECRET_VALUE.search(key):
+                if part == "options" and _looks_secret(key):
                     raise ConfigError(f"options.{key}: looks like a secret; give it under 'secrets', never shown.")
 
     def describe(self) -> str:
@@ -94,6 +96,10 @@ def _check_option(path: str, key: str, value: t.Any) -> None:
         raise ConfigError(f"{path}: cannot be given to a fence agent here.")
     if isinstance(value, (dict, list)) or "\n" in str(value):
         raise ConfigError(f"{path}: must be one line of text, a number or true/false.")
+
+
+def _looks_secret(key: str) -> bool:
+    return bool(_SECRET_NAME.search(key)) and not _NOT_SECRET_VALUE.search(key)
 
 
 def _as_text(value: t.Any) -> str:

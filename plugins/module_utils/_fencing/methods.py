@@ -32,7 +32,7 @@ _Spec = t.Dict[str, t.Dict[str, t.Any]]
 _LEVEL_SPEC: _Spec = {
     "timeout": {"type": "float", "default": 30.0},
     "tries": {"type": "int", "default": 2},
-    "devices": {"type": "list", "elements": "dict", "required": True},
+    "devices": {"type": "list", "required": True},
 }
 
 
@@ -51,7 +51,10 @@ LEVELS_SPEC: dict[str, t.Any] = {
     "type": "list",
     "elements": "dict",
     "default": [],
-    "options": {**_LEVEL_SPEC, "devices": {**_LEVEL_SPEC["devices"], "options": _device_spec()}},
+    "options": {
+        **_LEVEL_SPEC,
+        "devices": {"type": "list", "required": True, "elements": "dict", "options": _device_spec()},
+    },
 }
 
 
