@@ -1,0 +1,52 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
+
+
+def test_the_same_failure_is_one_incident(journal: Journal) -> None:
+    first = journal.open_incident("cmp03", "R", "rack1")
+    assert journal.open_incident("cmp03", "R", "rack1") == first
+
+
+def test_hosts_scopes_and_kinds_are_told_apart(journal: Journal) -> None:
+    keys: list[t.Any] = [("cmp03", "R"), ("CMP03", "R"), ("cmp03", "S"), ("cmp04", "R")]
+    ids = {journal.open_incident(*key, None)["id"] for key in keys}
+    ids.add(journal.open_incident("cmp03", "R", None, kind="instance")["id"])
+    assert len(ids) == 5
+
+
+@pytest.mark.parametrize("state", ["open", "held", "recovering", "partial"])
+def test_an_incident_goes_on_until_it_is_final(journal: Journal, state: str) -> None:
+    first = journal.open_incident("cmp03", "R", "rack1")
+    assert journal.set_incident(first["id"], state, "because")
+    again = journal.open_incident("cmp03", "R", "rack1")
+    assert (again["id"], again["state"], again["reason"]) == (first["id"], state, "because")
+
+
+@pytest.mark.parametrize("state", ["recovered", "closed"])
+def test_after_a_final_state_a_new_failure_is_a_new_incident(journal: Journal, state: str) -> None:
+    first = journal.open_incident("cmp03", "R", "rack1")
+    assert journal.set_incident(first["id"], state)
+    assert journal.open_incident("cmp03", "R", "rack1")["id"] != first["id"]
+    assert not journal.set_incident(first["id"], "open"), "a final incident never comes back"
+
+
+def test_an_unknown_state_is_refused(journal: Journal) -> None:
+    with pytest.raises(ValueError, match="unknown state 'lost'"):
+        journal.set_incident(journal.open_incident("cmp03", "R", None)["id"], "lost")
+
+
+def test_incidents_are_filtered_by_one_value_or_several(journal: Journal) -> None:
+    held = journal.open_incident("cmp03", "R", None)["id"]
+    journal.open_incident("cmp04", "R", None)
+    journal.open_incident("cmp05", "S", None)
+    journal.set_incident(held, "held")
+    assert [it["host"] for it in journal.incidents(state="held")] == ["cmp03"]
+    assert {it["host"] for it in journal.incidents(scope="R", state=("held", "open"))} == {"cmp03", "cmp04"}
