@@ -18,12 +18,12 @@ if t.TYPE_CHECKING:
     from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
 
 
-@pytest.fixture()
+@pytest.fixture
 def url(tmp_path: t.Any) -> str:
     return f"sqlite:///{tmp_path}/journal.db"
 
 
-@pytest.fixture()
+@pytest.fixture
 def journal(url: str) -> t.Iterator[Journal]:
     from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import open_journal
 
@@ -31,7 +31,7 @@ def journal(url: str) -> t.Iterator[Journal]:
         yield opened
 
 
-@pytest.fixture()
+@pytest.fixture
 def new_run(journal: Journal) -> t.Callable[..., dict[str, t.Any]]:
     """A function that opens a run, with an incident for each host."""
     from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import holder

@@ -13,6 +13,7 @@ import typing as t
 
 import pytest
 import sqlalchemy as sa
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import database
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
@@ -37,7 +38,7 @@ def test_a_url_without_driver_gets_the_tested_one(url: str, driver: str) -> None
 
 @pytest.mark.parametrize("url", ["journal.db", "oracle://u:hunter2secret@h/d", "sqlite://", "sqlite:///relative.db"])
 def test_an_unusable_url_is_refused_without_showing_it(url: str) -> None:
-    with pytest.raises(ConfigError, match="^journal_url: ") as caught:
+    with pytest.raises(ConfigError, match=r"^journal_url: ") as caught:
         database.parse(url)
     assert SECRET not in str(caught.value)
 
@@ -97,13 +98,13 @@ def test_directory_and_files_are_for_their_owner_only(tmp_path: t.Any) -> None:
 
 def test_a_place_that_cannot_be_written_is_named_with_the_way_out(tmp_path: t.Any) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(JournalError, match="Cannot write the journal .*/file/journal.db .* journal_url"):
+    with pytest.raises(JournalError, match=r"Cannot write the journal .*/file/journal.db .* journal_url"):
         open_journal(f"sqlite:///{tmp_path}/file/journal.db")
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: t.Any) -> None:
     (tmp_path / "journal.db").write_text("no database at all, but long enough to be looked at " * 20)
-    with pytest.raises(JournalError, match="journal.db: file is not a database"):
+    with pytest.raises(JournalError, match=r"journal\.db: file is not a database"):
         open_journal(f"sqlite:///{tmp_path}/journal.db")
 
 

@@ -8,6 +8,7 @@ import threading
 import typing as t
 
 import pytest
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
 

@@ -8,18 +8,19 @@ import typing as t
 
 import pytest
 import sqlalchemy as sa
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import states
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
 
 Run = t.Dict[str, t.Any]
 
 
-@pytest.fixture()
+@pytest.fixture
 def run(new_run: t.Callable[..., Run]) -> Run:
     return new_run("cmp03")
 
 
-@pytest.fixture()
+@pytest.fixture
 def incident(run: Run) -> str:
     return str(run["hosts"][0]["incident_id"])
 

@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import migrate, schema
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
@@ -50,7 +51,7 @@ def test_a_newer_journal_is_refused(journal: Journal, url: str) -> None:
     journal.database.write(
         lambda connection: connection.execute(sa.text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '9999'"))
     )
-    with pytest.raises(JournalError, match="revision 9999, made by a newer openstack_ha.recovery"):
+    with pytest.raises(JournalError, match=r"revision 9999, made by a newer openstack_ha\.recovery"):
         open_journal(url)
 
 
@@ -62,7 +63,9 @@ def test_opening_a_current_journal_does_not_import_alembic(journal: Journal, url
         "print([name for name in sys.modules if name.startswith('alembic')])"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    ended = subprocess.run([sys.executable, "-c", code, url], env=environment, capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", code, url], env=environment, capture_output=True, text=True, check=True
+    )
     assert ended.stdout.strip() == "[]"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
 

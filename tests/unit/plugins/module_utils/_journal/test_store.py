@@ -8,6 +8,7 @@ import json
 import typing as t
 
 import pytest
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
