@@ -161,7 +161,8 @@ def connect(params: t.Mapping[str, t.Any]) -> Cloud:
             connection.session.auth.set_auth_state(_TOKENS[key])
     except Exception as error:  # openstacksdk raises from several unrelated hierarchies here
         raise CloudError(
-            f"Cannot connect to the cloud {params.get('cloud') or '(from auth or OS_* variables)'}: {error}. Check clouds.yaml, the option cloud, or auth."
+            f"Cannot connect to the cloud {params.get('cloud') or '(from auth or OS_* variables)'}: {error} "
+            "Check clouds.yaml, the option cloud, or auth."
         ) from error
     return Cloud(connection, key)
 
