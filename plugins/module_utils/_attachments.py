@@ -26,7 +26,7 @@ class Attachments:
         if not self._has["network"] or not any((server.get("addresses") or {}).values()):
             return []
         try:
-            ports = self._cloud.get("network", "/v2.0/ports", device_id=server["id"])["ports"]
+            ports = self._cloud.get("network", "/ports", device_id=server["id"])["ports"]
         except CloudError as error:
             return [f"ports could not be read: {error.message}"]
         return [

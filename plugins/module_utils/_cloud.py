@@ -18,6 +18,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors impo
 
 try:
     import openstack
+    from keystoneauth1 import adapter as ksa_adapter
     from keystoneauth1 import exceptions as ksa_exceptions
 except ImportError:
     openstack = None  # type: ignore[assignment]  # reported by connect()
@@ -42,6 +43,9 @@ _SDK_NAMES = {"ca_cert": "cacert", "client_cert": "cert", "client_key": "key", "
 #: Answers that say "later", not "no". 500 is among them: Nova answers it while its database fails over.
 _RETRIED = [429, 500, 502, 503, 504]
 _RETRIES = 6  # with keystoneauth's doubling delay from 0.2 s: about 12 s before the failure is reported
+
+#: Neutron's catalog entry names no version, so it must be discovered; the other entries name theirs.
+_VERSIONS = {"network": {"min_version": "2.0", "max_version": "2.latest"}}
 
 #: Keystone tokens of this process by connection options. The inventory plugin fills it in the parent
 #: of all tasks, and their forks inherit it: one token for the whole run, never on disk.
@@ -132,7 +136,15 @@ class Cloud:
 
     def _adapter(self, service: str) -> t.Any:
         if service not in self._adapters:
-            self._adapters[service] = self._connection.config.get_session_client(service)
+            config = self._connection.config
+            self._adapters[service] = ksa_adapter.Adapter(
+                self._connection.session,
+                service_type=service,
+                interface=config.get_interface(service),
+                region_name=config.get_region_name(service),
+                endpoint_override=config.get_endpoint(service),
+                **_VERSIONS.get(service, {}),
+            )
         return self._adapters[service]
 
     def _compute_maximum(self) -> tuple[int, int]:
