@@ -165,7 +165,7 @@ def run(call: Call) -> Result:
     _check(call.params)
     world = real_world()
     levels = parse_levels(call.params["levels"], world)
-    with _run.attached(call.params, [host]) as recovery, _kept(recovery):
+    with _run.attached(call.params, [host]) as recovery, _kept(recovery, host):
         hooks = Hooks(lambda: recovery.lease.renew(host) if recovery else None, call.warn, call.progress)
         fencing = Fencing(host, call.params["identity"], world, hooks, dry=call.check_mode)
         try:
@@ -181,8 +181,12 @@ def run(call: Call) -> Result:
 
 
 @contextlib.contextmanager
-def _kept(recovery: _run.Run | None) -> t.Iterator[None]:
+def _kept(recovery: _run.Run | None, host: str) -> t.Iterator[None]:
     """Keep the claim on the host, because a slow BMC can take longer than a lease."""
+    if recovery and recovery.is_held(host):
+        raise FencingError(
+            f"{host} is not fenced: run {recovery.id} holds it back. See recovery_run_info for the reason."
+        )
     with recovery.lease.keep(_run.KEEP_INTERVAL) if recovery else contextlib.nullcontext():
         yield
 
