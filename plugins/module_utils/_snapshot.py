@@ -10,7 +10,7 @@ import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud, Json
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._probe import SILENT, probe, signs_of_life
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._probe import probe, signs_of_life
 
 
 def take(cloud: Cloud, topology: Json, hosts: t.Sequence[str], caller: str, probe_timeout: float) -> Json:
@@ -46,7 +46,8 @@ def _facts(service: Json | None, known: Json, caller: str, answers: dict[str, st
     witnesses = [caller]
     if service.get("state") == "down":
         witnesses.append("nova")
-    if answers and all(answer == SILENT for answer in answers.values()):
+    living = signs_of_life(answers)
+    if answers and not living:
         witnesses.append("probe")
     return {
         "segment": known.get("segment"),
@@ -59,5 +60,5 @@ def _facts(service: Json | None, known: Json, caller: str, answers: dict[str, st
         "maintenance": service.get("status") == "disabled" and "maintenance" in (reason or "").lower(),
         "probe": answers,
         "witnesses": witnesses,
-        "signs_of_life": signs_of_life(answers),
+        "signs_of_life": living,
     }
