@@ -20,7 +20,8 @@ description:
   - Sets the host variables C(ha_segment), C(ha_role), C(ha_service_id), C(ha_service_host), C(ha_service_state),
     C(ha_service_status), C(ha_disabled_reason), C(ha_forced_down), C(ha_hypervisor_hostname), C(ha_hypervisor_id),
     C(ha_host_ip), C(ha_zone), C(ha_failure_domain), C(ha_capacity), C(ha_fencing), C(ha_identity) and C(ha_probe).
-  - Sets the variable C(ha_topology) on the group C(all), with the segments and their hosts, but without fencing.
+  - Sets the variable C(ha_topology) on the group C(all), with the segments and their hosts, but without fencing, and
+    the variable C(ha_connection) with the connection options that the file has, for the tasks of the playbooks.
   - Makes the groups C(failover_segments) with every host that is in a segment, C(segment_<name>) where C(-) and C(.)
     become C(_), C(ha_reserved), C(ha_down), C(ha_forced_down), C(ha_maintenance) for hosts whose nova-compute is
     disabled with a reason that contains C(maintenance), and C(ha_unassigned) for compute hosts that are in no segment.
@@ -30,9 +31,9 @@ description:
   - Needs 3 API calls on a cloud of up to 1,000 hypervisors, and one more for every 1,000 after that, or for every
     page where C(osapi_max_limit) of Nova is lower.
 notes:
-  - Templates, lookups and C(!vault) values of fencing are not resolved when the inventory is read, and
-    C(ansible-inventory --list) shows them as they are written. Secrets that stand in the file in plain text, or in a
-    file that is encrypted as a whole, are shown.
+  - Templates, lookups and C(!vault) values stay unresolved in the variables, and C(ansible-inventory --list) shows them
+    as they are written. Those of the connection options are resolved only to ask Nova; those of fencing not at all.
+    Secrets that stand in the file in plain text, or in a file that is encrypted as a whole, are shown.
   - With O(cache) the answers of Nova are cached, and may be out of date, also in the groups C(ha_down) and
     C(ha_forced_down). The contents of the file are never cached. Recovery never decides by cached states; it asks Nova
     again.
@@ -220,6 +221,7 @@ from ansible.errors import AnsibleParserError
 from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _cloud, _compute, _segments
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._segments_file import SegmentsFile, parse
@@ -244,9 +246,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             hosts, aggregates = self._nova(self.get_cache_key(path), cache)
             members = _segments.assign(file, hosts, aggregates)
             self._populate(file, members)
-            # Unresolved, like the fencing options: the tasks of a play connect as this file says.
-            connection = {name: config[name] for name in _cloud.CLOUD_SPEC if name in config}
-            self.inventory.set_variable("all", "ha_connection", connection)
+            self.inventory.set_variable("all", "ha_connection", connection(config))
         except RecoveryError as error:
             raise AnsibleParserError(error.message) from None
 
@@ -292,6 +292,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         self._set_composite_vars(self.get_option("compose"), variables, name, strict=strict)
         self._add_host_to_composed_groups(self.get_option("groups"), variables, name, strict=strict)
         self._add_host_to_keyed_groups(self.get_option("keyed_groups"), variables, name, strict=strict)
+
+
+def connection(config: t.Mapping[str, t.Any]) -> _segments.Json:
+    """How the file says to connect, for the tasks of a play; unresolved, like the fencing options."""
+    names = {alias: name for name, spec in _cloud.CLOUD_SPEC.items() for alias in (name, *spec.get("aliases", ()))}
+    return {names[key]: value for key, value in config.items() if key in names}
 
 
 def refuse_duplicate_keys(text: str) -> None:

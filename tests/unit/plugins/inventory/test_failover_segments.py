@@ -10,6 +10,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret, VaultSecretsContext
 from ansible.plugins.loader import init_plugin_loader, inventory_loader
 from ansible.template import Templar
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _cloud
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError
 
@@ -254,6 +255,24 @@ cacert: /etc/ca.pem
     assert json.loads(json.dumps(given[0]["auth"])) == {"password": "from-file", "token": "from-vault"}
     assert given[0]["ca_cert"] == "/etc/ca.pem"
     assert given[0].keys() == _cloud.CLOUD_SPEC.keys()
+
+
+def test_the_tasks_are_told_how_the_file_connects_with_secrets_unresolved(
+    nova: FakeCloud, read: t.Callable[..., Read]
+) -> None:
+    inventory = read(
+        MINIMAL
+        + """
+cloud: prod
+cacert: /etc/ca.pem
+auth: {password: "{{ lookup('ansible.builtin.env', 'KEYSTONE_PASSWORD') }}"}
+"""
+    )
+    assert inventory.manager.groups["all"].get_vars()["ha_connection"] == {
+        "cloud": "prod",
+        "ca_cert": "/etc/ca.pem",
+        "auth": {"password": "{{ lookup('ansible.builtin.env', 'KEYSTONE_PASSWORD') }}"},
+    }
 
 
 def test_one_thousand_hypervisors_need_three_calls_and_the_next_thousand_one_more(
