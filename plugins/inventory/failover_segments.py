@@ -53,8 +53,8 @@ options:
     description:
       - The failover segments by name. Names are made of letters, digits, C(_), C(-) and C(.).
       - >-
-        Exactly one of O(segments[].hosts), O(segments[].aggregate), O(segments[].availability_zone) and
-        O(segments[].aggregate_metadata) says which hosts are in a segment.
+        Exactly one of O(segments.hosts), O(segments.aggregate), O(segments.availability_zone) and
+        O(segments.aggregate_metadata) says which hosts are in a segment.
       - A host can be in one segment only, and a segment must have a host.
     type: dict
     required: true
@@ -117,10 +117,10 @@ options:
         elements: dict
   fencing:
     description:
-      - Fencing levels of all hosts for which neither O(hosts[].fencing) nor O(segments[].fencing) gives others. Levels
+      - Fencing levels of all hosts for which neither O(hosts.fencing) nor O(segments.fencing) gives others. Levels
         are tried in order; all devices of a level must succeed.
       - Each level has C(devices), C(timeout) (seconds for one try of one device) and C(tries). Each device has a
-        C(method) and its options, as in M(openstack_ha.recovery.host_fence#module). Every value can be a template, and
+        C(method) and its options, as in M(openstack_ha.recovery.host_fence). Every value can be a template, and
         can use the variables of the host.
     type: list
     elements: dict

@@ -16,7 +16,7 @@ from bed.client import Bed
 
 Run = t.Callable[..., "subprocess.CompletedProcess[str]"]
 BIN = Path(sys.executable).parent
-ODD_NAMES = [
+ODD_NAMES: list[str | dict[str, t.Any]] = [
     {"name": "cmp01", "hypervisor": "cmp01.dc1.example.net"},
     "cmp02.a.example",
     "cmp02.b.example",
@@ -158,6 +158,16 @@ def test_reading_takes_one_token_and_three_calls(cloud: Bed, run: Run) -> None:
     assert calls["tokens"] == 1
     lists = {route: count for route, count in calls["by_route"].items() if "/os-" in route}
     assert len(lists) == sum(lists.values()) == 3, calls
+
+
+def test_tasks_in_the_same_run_use_the_token_of_the_inventory(cloud: Bed, run: Run) -> None:
+    cloud.reset_api_calls()
+    options = '{"cloud": "lab", "topology": "{{ ha_topology }}"}'
+    done = run("ansible", FOUR, "localhost", "-m", "openstack_ha.recovery.reserved_host_info", "-a", options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    calls = cloud.api_calls()
+    assert calls["by_service"]["compute"] > 3, "the task asked Nova, too"
+    assert calls["tokens"] == 1, calls
 
 
 @pytest.fixture(scope="module")
