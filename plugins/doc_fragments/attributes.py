@@ -8,18 +8,41 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Attributes. A module adds one fragment about diff mode and one about running twice."""
+    """Attributes. A module adds one fragment about its action groups, one about diff mode and one about running twice."""
 
     DOCUMENTATION = r"""
 attributes:
   check_mode:
     support: full
     description: Can run in C(check_mode) and tell what would change, without changing anything.
+"""
+
+    CLOUD_GROUP = r"""
+attributes:
   action_group:
     support: full
-    description: Use C(group/openstack_ha.recovery.recovery) in C(module_defaults) to set defaults for this module.
+    description: Use C(group/openstack_ha.recovery.NAME) in C(module_defaults) to set defaults for all of a group.
     membership:
-      - openstack_ha.recovery.recovery
+      - openstack_ha.recovery.cloud
+"""
+
+    JOURNAL_GROUP = r"""
+attributes:
+  action_group:
+    support: full
+    description: Use C(group/openstack_ha.recovery.NAME) in C(module_defaults) to set defaults for all of a group.
+    membership:
+      - openstack_ha.recovery.journal
+"""
+
+    BOTH_GROUPS = r"""
+attributes:
+  action_group:
+    support: full
+    description: Use C(group/openstack_ha.recovery.NAME) in C(module_defaults) to set defaults for all of a group.
+    membership:
+      - openstack_ha.recovery.cloud
+      - openstack_ha.recovery.journal
 """
 
     DIFF = r"""

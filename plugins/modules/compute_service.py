@@ -17,6 +17,8 @@ description:
     the status C(done). Its nova-compute must start first and delete the stale guests.
 extends_documentation_fragment:
   - openstack_ha.recovery.attributes
+  - openstack_ha.recovery.attributes.both_groups
+  - openstack_ha.recovery.attributes.diff
   - openstack_ha.recovery.attributes.idempotent
   - openstack_ha.recovery.cloud
   - openstack_ha.recovery.journal

@@ -16,6 +16,7 @@ description:
   - VMs are spread over the hosts of their segment. Nova checks each target again when it is asked.
 extends_documentation_fragment:
   - openstack_ha.recovery.attributes
+  - openstack_ha.recovery.attributes.both_groups
   - openstack_ha.recovery.attributes.reads_only
   - openstack_ha.recovery.cloud
   - openstack_ha.recovery.journal

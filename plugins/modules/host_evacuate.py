@@ -19,6 +19,8 @@ description:
     follows what is under way instead of asking twice.
 extends_documentation_fragment:
   - openstack_ha.recovery.attributes
+  - openstack_ha.recovery.attributes.both_groups
+  - openstack_ha.recovery.attributes.no_diff
   - openstack_ha.recovery.attributes.idempotent
   - openstack_ha.recovery.cloud
   - openstack_ha.recovery.journal

@@ -20,6 +20,7 @@ description:
   - Fails when no level succeeds, naming every attempt.
 extends_documentation_fragment:
   - openstack_ha.recovery.attributes
+  - openstack_ha.recovery.attributes.journal_group
   - openstack_ha.recovery.attributes.diff
   - openstack_ha.recovery.attributes.idempotent
   - openstack_ha.recovery.fencing

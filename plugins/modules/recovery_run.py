@@ -17,10 +17,17 @@ description:
   - In check mode nothing is claimed or journaled; the verdict is returned all the same.
 extends_documentation_fragment:
   - openstack_ha.recovery.attributes
-  - openstack_ha.recovery.attributes.acts_each_time
+  - openstack_ha.recovery.attributes.both_groups
+  - openstack_ha.recovery.attributes.no_diff
   - openstack_ha.recovery.cloud
   - openstack_ha.recovery.journal
   - openstack_ha.recovery.run
+attributes:
+  idempotent:
+    support: none
+    description: Running it again with the same options changes nothing more and reports C(changed=false).
+    details:
+      - O(state=open) begins a run each time; a second one for the same host is refused while the first is at work.
 options:
   state:
     description: What to do with the run.

@@ -14,6 +14,7 @@ description:
   - Fails if the journal is an SQLite file that does not exist, because then the wrong journal was named.
 extends_documentation_fragment:
   - openstack_ha.recovery.attributes
+  - openstack_ha.recovery.attributes.journal_group
   - openstack_ha.recovery.attributes.reads_only
   - openstack_ha.recovery.journal
 options:

@@ -15,6 +15,8 @@ description:
     something has landed on it; then it stays in service and counts as consumed.
 extends_documentation_fragment:
   - openstack_ha.recovery.attributes
+  - openstack_ha.recovery.attributes.both_groups
+  - openstack_ha.recovery.attributes.diff
   - openstack_ha.recovery.attributes.idempotent
   - openstack_ha.recovery.cloud
   - openstack_ha.recovery.journal

@@ -13,6 +13,7 @@ description:
   - Lists reserved hosts with the room that Placement sees on them, and why one cannot be taken.
 extends_documentation_fragment:
   - openstack_ha.recovery.attributes
+  - openstack_ha.recovery.attributes.cloud_group
   - openstack_ha.recovery.attributes.reads_only
   - openstack_ha.recovery.cloud
 options:
