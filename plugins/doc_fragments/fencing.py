@@ -101,7 +101,10 @@ options:
               - Only with V(fence_agent).
             type: dict
           secrets:
-            description: Options of the agent that nobody may see, for example C(password). Only with V(fence_agent).
+            description:
+              - Options of the agent that nobody may see, for example C(password). Only with V(fence_agent).
+              - The agent gets them on its standard input. Some agents hand them on to other programs on the command
+                line, where a user of the controller can see them. C(fence_ipmilan) does, so prefer V(ipmi) to it.
             type: dict
   identity:
     description:

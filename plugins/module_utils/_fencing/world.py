@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import signal
+import ssl
 import subprocess
 import time
 import typing as t
@@ -113,9 +114,9 @@ def _answer(status: int, body: bytes) -> HttpAnswer:
 
 
 def _no_answer(method: str, url: str, error: Exception) -> FencingError:
-    reason = str(getattr(error, "reason", None) or error) or type(error).__name__
-    text = f"no answer to {method} {url}: {reason}"
-    if isinstance(error, (urls.SSLValidationError, FileNotFoundError)):
+    reason = getattr(error, "reason", None) or error
+    text = f"no answer to {method} {url}: {str(reason) or type(reason).__name__}"
+    if isinstance(reason, (ssl.SSLCertVerificationError, urls.SSLValidationError, FileNotFoundError)):
         return FencingRefused(f"{text} (see the options ca_path and validate_certs)")
     return FencingError(text)
 
