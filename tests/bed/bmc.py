@@ -13,7 +13,7 @@ A fault is set per protocol:
 ``delay:N``            power actions happen N seconds after they were acknowledged
 ``lie``                reports what was ordered; the host runs on
 ``silent``             answers nothing
-``no_identity``        tells neither uuid nor serial number
+``no_identity``        tells neither uuid nor serial number (IPMI: a GUID of zeros)
 ``wrong_identity``     tells a uuid and a serial number that no host has
 ``wrong_machine:HOST`` is wired to another host: its identity, its power
 ``http500``            Redfish only: answers 500 to everything
@@ -227,8 +227,9 @@ class IpmiSim:
 
 
 def _guid_line(identity: tuple[str, str] | None) -> str:
-    # IPMI sends a GUID with its least significant byte first (IPMI 2.0, 20.8)
-    return f"guid {uuid.UUID(identity[0]).bytes[::-1].hex()}" if identity else ""
+    # IPMI sends a GUID with its least significant byte first (IPMI 2.0, 20.8). Without one ipmi_sim lets
+    # nobody log in; BMCs that were never given one say zeros.
+    return f"guid {uuid.UUID(identity[0]).bytes[::-1].hex() if identity else '0' * 32}"
 
 
 def _tool(name: str) -> str:

@@ -82,15 +82,19 @@ class Cloud:
     def _await_active(self, reservation: str, count: int, timeout: float) -> list[str]:
         deadline = time.monotonic() + timeout
         while True:
-            found = self.servers(reservation_id=reservation)
-            done = [one["id"] for one in found if one["status"] == "ACTIVE"]
-            broken = [one for one in found if one["status"] == "ERROR"]
-            if broken or time.monotonic() > deadline:
-                fault = self.server(broken[0]["id"]).get("fault") if broken else "timeout"
-                raise BedError(0, f"{len(done)} of {count} servers became ACTIVE; {len(broken)} failed: {fault}")
+            states = self.server_states(reservation)
+            done = [key for key, vm_state, task_state in states if vm_state == "active" and task_state is None]
             if len(done) == count:
                 return done
-            time.sleep(min(1.0, 0.05 + count / 200))
+            broken = [key for key, vm_state, _task_state in states if vm_state == "error"]
+            if broken or time.monotonic() > deadline:
+                fault = self.server(broken[0]).get("fault") if broken else "timeout"
+                raise BedError(0, f"{len(done)} of {count} servers became ACTIVE; {len(broken)} failed: {fault}")
+            time.sleep(0.05)
+
+    def server_states(self, reservation: str) -> list[tuple[str, str, str | None]]:
+        """(uuid, vm_state, task_state) of the servers of a reservation that have left the queue."""
+        raise NotImplementedError
 
     def flavor(
         self, vcpus: int = 1, ram: int = 64, disk: int = 1, ephemeral: int = 0,

@@ -34,14 +34,22 @@ class Clock:
     offset = 0.0
 
 
+class Haste:
+    """Whether a scene is being set, so that what Nova would do for nothing may be left out."""
+
+    on = False
+
+
 def apply(max_microversion: str | None) -> None:
     _lock_sqlite_writers()
+    _pool_sqlite_connections()
     _wake_listeners_by_message()
     _name_resource_lock_by_host()
     _carry_life_along()
     _let_the_dead_fall_silent()
     _make_clock_movable()
     _mark_own_requests()
+    _allow_haste()
     if max_microversion:
         _cap_microversion(max_microversion)
 
@@ -80,6 +88,43 @@ def _lock_sqlite_writers() -> None:
                 yield resource
 
     manager._transaction_scope = scope
+
+
+def _pool_sqlite_connections() -> None:
+    """oslo.db opens a connection per transaction for SQLite, which is a third of all the work here."""
+    import sqlalchemy
+    from oslo_db.sqlalchemy import engines
+
+    original = engines._create_engine
+
+    def with_pool(url: t.Any, **arguments: t.Any) -> t.Any:
+        arguments.update(poolclass=sqlalchemy.pool.QueuePool, pool_size=30, max_overflow=-1)
+        engine, target = original(url, **arguments)
+
+        @sqlalchemy.event.listens_for(target, "checkin")
+        def forget_transaction(_connection: t.Any, record: t.Any) -> None:
+            # oslo.db marks a begun transaction there, and counts on the connection being closed after it
+            record.info.pop("in_transaction", None)
+
+        return engine, target
+
+    # thread_checkin yields to other threads after each transaction, here with the writer's lock in hand
+    engines.create_engine = functools.partial(engines.create_engine, _engine_target=with_pool, thread_checkin=False)
+
+
+def _allow_haste() -> None:
+    """For each claim Nova reads the allocations of every guest of the host, one by one, and uses them only
+    when a driver changes its providers. Three hundred guests on one host are then 45,000 requests.
+    """
+    from nova.scheduler.client import report
+
+    client = report.SchedulerReportClient
+    original = client.get_allocations_for_provider_tree
+
+    def get_allocations(self: t.Any, context: t.Any, nodename: str) -> t.Any:
+        return {} if Haste.on else original(self, context, nodename)
+
+    client.get_allocations_for_provider_tree = get_allocations
 
 
 def _wake_listeners_by_message() -> None:

@@ -204,6 +204,12 @@ class World:
     def do_attach_share(self, uuid: str) -> None:
         self.nova.attach_share(uuid)
 
+    def do_server_states(self, reservation: str) -> list[tuple[str, str, str | None]]:
+        return databases.server_states(self.options.directory, reservation)
+
+    def do_haste(self, on: bool) -> None:
+        patches.Haste.on = on
+
     def do_status(self) -> dict[str, t.Any]:
         return {
             name: {
@@ -239,7 +245,7 @@ class World:
 
     def _heal(self) -> None:
         self.front.clear()
-        patches.Clock.offset = 0.0
+        patches.Clock.offset, patches.Haste.on = 0.0, False
         for host in self.hosts.values():
             host.heartbeat(False)
             host.reset_knobs()
