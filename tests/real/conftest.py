@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import typing as t
+from pathlib import Path
 
 import pytest
 from bed.client import Bed, default_python
+from driver import Playbooks
 
 COMPUTES = 6
 
@@ -27,3 +29,14 @@ def cloud(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> Bed:
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(bed.clouds_yaml))
     monkeypatch.setenv("OS_CLOUD", "lab")
     return bed
+
+
+@pytest.fixture
+def recovery(cloud: Bed, tmp_path: Path) -> t.Callable[..., Playbooks]:
+    """Make the playbooks for some segments: ``recovery({"rack1": {"hosts": [...]}}, method="redfish")``."""
+
+    def for_segments(segments: t.Mapping[str, t.Any], **options: t.Any) -> Playbooks:
+        inventory = cloud.segments_file(tmp_path / "lab.failover_segments.yml", segments, **options)
+        return Playbooks(inventory, tmp_path, cloud.clouds_yaml)
+
+    return for_segments
