@@ -55,7 +55,8 @@ class World(t.Protocol):
 
     def now(self) -> float: ...
 
-    def wait(self, seconds: float) -> None: ...
+    def wait(self, seconds: float, calls: t.Collection[concurrent.futures.Future[t.Any]] = ()) -> None:
+        """Let time pass, but no longer than until one of the calls has ended."""
 
     def submit(self, function: t.Callable[..., t.Any], /, *args: t.Any) -> concurrent.futures.Future[t.Any]: ...
 
@@ -447,7 +448,7 @@ class Evacuation:
     def _pause(self) -> None:
         """Wait for a call to end or for the next moment at which something is due."""
         if self._calls:
-            concurrent.futures.wait(self._calls, self._limits.poll, concurrent.futures.FIRST_COMPLETED)
+            self._world.wait(self._limits.poll, self._calls)
             return
         due = [line.not_before for line in self._lines.values() if line.state in _WAITING]
         if self._any(_IN_FLIGHT):

@@ -53,9 +53,12 @@ class RealWorld:
         """Seconds on a clock that nobody sets."""
         return time.monotonic()
 
-    def wait(self, seconds: float) -> None:
-        """Let time pass."""
-        time.sleep(seconds)
+    def wait(self, seconds: float, calls: t.Collection[concurrent.futures.Future[t.Any]] = ()) -> None:
+        """Let time pass, but no longer than until one of the calls has ended."""
+        if calls:
+            concurrent.futures.wait(calls, seconds, concurrent.futures.FIRST_COMPLETED)
+        else:
+            time.sleep(seconds)
 
     def before_call(self, host: str) -> None:
         """One UPDATE that must hit: otherwise another run holds the claim."""
