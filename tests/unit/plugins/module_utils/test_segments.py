@@ -4,6 +4,7 @@ import typing as t
 
 import pytest
 import yaml
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _segments
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._segments import ComputeHost, Member

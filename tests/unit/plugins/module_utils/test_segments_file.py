@@ -5,6 +5,7 @@ import typing as t
 
 import pytest
 import yaml
+
 from ansible_collections.openstack_ha.recovery.plugins.inventory import failover_segments
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _segments_file
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
