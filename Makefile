@@ -1,0 +1,142 @@
+# Everything that make builds lies under build/; `make clean` removes it. See CONTRIBUTING.md.
+SHELL := /bin/bash
+.SHELLFLAGS := -e -u -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+CONTROLLER := build/controller
+NEWEST := build/newest
+NOVA := build/nova
+BIN := $(CURDIR)/$(CONTROLLER)/bin
+PYTHON := $(BIN)/python
+# Oldest first: the oldest supported core is what most of the tests run on.
+CONTROLLER_PYTHONS := 3.11,3.12,3.13
+NOVA_PYTHONS := 3.11,3.12,3.13
+NEWEST_PYTHONS := 3.14 3.13 3.12
+
+export PATH := $(BIN):$(PATH)
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/tree
+export ANSIBLE_HOME := $(CURDIR)/build/ansible
+export ANSIBLE_NOCOLOR := 1
+export BED_PYTHON := $(CURDIR)/$(NOVA)/bin/python
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
+export PIP_CACHE_DIR := $(CURDIR)/build/pip
+export RUFF_CACHE_DIR := $(CURDIR)/build/ruff
+unexport ANSIBLE_CONFIG PYTHONPATH PYTHONHOME
+
+# What is run once more on the newest ansible-core, besides the unit tests.
+NEWEST_TESTS := tests/unit tests/real/test_collection.py
+
+say = @printf '\n== %s\n' "$(1)"
+PACKAGES := @python3 tests/tools/debian_packages.py
+PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
+
+.PHONY: help
+help: ## show the targets
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+.PHONY: demo
+demo: $(CONTROLLER)/.ready $(NOVA)/.ready tree ## a cloud, VMs, a host whose plug is pulled, and its recovery
+	$(PACKAGES) base
+	@$(PYTHON) tests/demo.py
+
+.PHONY: test
+test: packages lint sanity test-ansible test-newest ## all checks and tests
+	$(call say,pytest: unit tests and tests against real services)
+	@$(PYTEST) tests/unit tests/real
+
+.PHONY: packages
+packages:
+	$(PACKAGES) base agents journal
+
+.PHONY: test-unit
+test-unit: $(CONTROLLER)/.ready ## unit tests: no network, no root
+	@$(PYTEST) tests/unit
+
+.PHONY: test-real
+test-real: packages $(CONTROLLER)/.ready $(NOVA)/.ready ## tests against real Nova, BMCs and databases
+	@$(PYTEST) tests/real
+
+.PHONY: test-deep
+test-deep: $(CONTROLLER)/.ready $(NOVA)/.ready ## more random schedules, and tests marked as deep
+	$(PACKAGES) base agents journal
+	@HYPOTHESIS_PROFILE=deep $(PYTEST) tests/unit
+	@HYPOTHESIS_PROFILE=deep $(PYTEST) -m deep tests/real
+
+.PHONY: test-ansible
+test-ansible: $(CONTROLLER)/.ready ## unit tests as ansible-test runs them
+	$(call say,ansible-test units)
+	@$(PYTHON) tests/tools/ansible_test.py units > build/units.log 2>&1 || { cat build/units.log; false; }
+	@grep -E '(passed|failed).* in ' build/units.log
+
+.PHONY: sanity
+sanity: $(CONTROLLER)/.ready ## ansible-test sanity
+	$(call say,ansible-test sanity)
+	@$(PYTHON) tests/tools/ansible_test.py sanity > build/sanity.log 2>&1 || { grep -E '^(ERROR|FATAL|WARNING|[a-z-]+$$)' build/sanity.log; false; }
+	@echo "$$(grep -c '^Running sanity test' build/sanity.log) sanity tests passed"
+
+.PHONY: test-newest
+test-newest: $(NOVA)/.ready tree ## unit tests, playbooks and one recovery on the newest ansible-core that runs here
+	$(call say,newest ansible-core)
+	@if python3 tests/tools/find_python.py $(NEWEST_PYTHONS) > /dev/null; then \
+	  $(MAKE) --no-print-directory test-newest-run; \
+	else \
+	  echo "left out: none of Python $(NEWEST_PYTHONS) runs here, and ansible-core after 2.19 needs one"; \
+	fi
+
+.PHONY: test-newest-run
+test-newest-run: $(NEWEST)/.ready
+	@$(NEWEST)/bin/ansible --version | head -n 1
+	@PATH=$(CURDIR)/$(NEWEST)/bin:$$PATH $(NEWEST)/bin/python -m pytest -q -p no:cacheprovider $(NEWEST_TESTS)
+
+.PHONY: tree
+tree:
+	@python3 tests/tree.py > /dev/null
+
+.PHONY: lint
+lint: $(CONTROLLER)/.ready tree ## style, types, playbooks, documentation, changelog
+	$(call say,ruff)
+	@ruff check --quiet .
+	@ruff format --quiet --check . || { ruff format --check .; false; }
+	$(call say,mypy)
+	@cd build/tree && MYPYPATH=. mypy --config-file ../../pyproject.toml --cache-dir ../mypy \
+	  ansible_collections/openstack_ha/recovery/plugins
+	$(call say,yamllint)
+	@yamllint --strict .
+	$(call say,ansible-lint)
+	@ansible-lint --nocolor -q
+	$(call say,antsibull-docs)
+	@antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=self .
+	$(call say,antsibull-changelog)
+	@antsibull-changelog lint
+
+.PHONY: docs
+docs: $(CONTROLLER)/.ready tree ## HTML documentation of the plugins in build/docs/html
+	@tests/tools/build_docs.sh
+
+.PHONY: bench
+bench: $(CONTROLLER)/.ready $(NOVA)/.ready tree ## how fast, against a bare script on the same cloud
+	$(PACKAGES) base
+	@$(PYTHON) tests/bench.py
+
+.PHONY: clean
+clean: ## remove build/
+	rm -rf build
+
+$(CONTROLLER)/.ready: meta/ee-requirements.txt tests/requirements.txt tests/constraints.txt
+	@mkdir -p build
+	@python3 tests/tools/venv.py $(CONTROLLER) $(CONTROLLER_PYTHONS) -r tests/requirements.txt -c tests/constraints.txt
+	@touch $@
+
+$(NOVA)/.ready: tests/bed/requirements.txt tests/bed/constraints.txt
+	@mkdir -p build
+	@python3 tests/tools/venv.py $(NOVA) $(NOVA_PYTHONS) -r tests/bed/requirements.txt -c tests/bed/constraints.txt
+	@touch $@
+
+$(NEWEST)/.ready: meta/ee-requirements.txt tests/newest_requirements.txt tests/constraints.txt
+	@mkdir -p build
+	@grep -v '^ansible-core==' tests/constraints.txt > build/newest-constraints.txt
+	@python3 tests/tools/venv.py $(NEWEST) $$(echo $(NEWEST_PYTHONS) | tr ' ' ,) \
+	  -r tests/newest_requirements.txt -c build/newest-constraints.txt
+	@touch $@

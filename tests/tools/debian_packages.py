@@ -1,0 +1,58 @@
+"""Make sure that programs of Debian packages are there: ``debian_packages.py base journal``.
+
+Names what is missing before it installs anything, installs only as root, and stops with the exact command otherwise.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import subprocess
+import sys
+
+# group -> package -> a file or program of it, by which it is recognised
+GROUPS = {
+    "python": {"python3-venv": ""},
+    "base": {"ipmitool": "ipmitool", "openipmi": "ipmi_sim"},
+    "agents": {"fence-agents": "fence_ipmilan"},
+    "journal": {
+        "galera-4": "/usr/lib/galera/libgalera_smm.so",
+        "mariadb-server": "mariadbd",
+        "postgresql": "/usr/lib/postgresql/*/bin/initdb",
+        "rsync": "rsync",
+    },
+    "multi": {"mariadb-server": "mariadbd", "memcached": "memcached", "rabbitmq-server": "rabbitmq-server"},
+}
+_PATH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def present(mark: str) -> bool:
+    """Whether the program or file is there; a mark that is empty never is."""
+    return bool(glob.glob(mark)) if mark.startswith("/") else bool(mark and shutil.which(mark, path=_PATH))
+
+
+def missing(groups: list[str]) -> list[str]:
+    """The packages of these groups that are not there."""
+    return sorted({package for group in groups for package, mark in GROUPS[group].items() if not present(mark)})
+
+
+def install(packages: list[str]) -> int:
+    """Say what is missing, and install it as root."""
+    command = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
+    print(f"Missing Debian packages: {' '.join(packages)}", flush=True)
+    if not shutil.which("apt-get"):
+        print("There is no apt-get here. Install these programs as your system does it, then run make again.")
+        return 1
+    if os.geteuid() != 0:
+        print(f"Not root. As root, run this, then make again:\n  {' '.join(command)}")
+        return 1
+    print(f"Installing them: {' '.join(command)}", flush=True)
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "update", "-q"], env=quiet, stdout=subprocess.DEVNULL, check=False)
+    return subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL, check=False).returncode
+
+
+if __name__ == "__main__":
+    needed = missing(sys.argv[1:])
+    sys.exit(install(needed) if needed else 0)
