@@ -146,6 +146,29 @@ def test_a_swap_that_another_won_changes_nothing(journal: Journal) -> None:
     assert claims.held(journal, "run3", ["cmp01", "cmp03"]) == []
 
 
+def _beat(journal: Journal) -> None:
+    Lease.of_run(journal, "run1", ["cmp03"]).renew()
+
+
+def _release(journal: Journal) -> None:
+    claims.release(journal, "run1", ["cmp03"])
+
+
+def _take_again(journal: Journal) -> None:
+    _release(journal)
+    _take(journal, "run1", "cmp03")
+
+
+@pytest.mark.parametrize("meanwhile", [_beat, _release, _take_again])
+def test_any_change_after_the_look_stops_the_swap(journal: Journal, meanwhile: t.Callable[[Journal], None]) -> None:
+    _take(journal, "run1", "cmp03")
+    old = claims._look(journal, [("R", "cmp03")])
+    meanwhile(journal)
+    new = {"run_id": "run2", "holder": ELSEWHERE, "lease_seconds": LEASE}
+    assert not claims._swap(journal, list(old.values()), new)
+    assert claims.held(journal, "run2", ["cmp03"]) == []
+
+
 def test_release_frees_only_what_the_run_holds(journal: Journal) -> None:
     _take(journal, "run1", "cmp01")
     _take(journal, "run2", "cmp03")

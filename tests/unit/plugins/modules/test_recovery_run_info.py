@@ -1,0 +1,90 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import open_journal
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call
+from ansible_collections.openstack_ha.recovery.plugins.modules.recovery_run_info import TASK
+
+Info = t.Callable[..., t.Dict[str, t.Any]]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/journal.db"
+
+
+@pytest.fixture
+def info(monkeypatch: pytest.MonkeyPatch, url: str) -> Info:
+    """The module, as a task with these options runs it."""
+    monkeypatch.setenv("OPENSTACK_HA_JOURNAL", url)
+
+    def run(**options: t.Any) -> dict[str, t.Any]:
+        checked = ArgumentSpecValidator(TASK.argument_spec).validate(options)
+        assert not checked.error_messages
+        return TASK.run(Call(params=checked.validated_parameters, check_mode=True))
+
+    return run
+
+
+@pytest.fixture
+def run_ids(url: str) -> list[str]:
+    """Three runs, oldest first: two on cmp03, then one on cmp04."""
+    ids = []
+    with open_journal(url) as journal:
+        for host in ("cmp03", "cmp03", "cmp04"):
+            incident = journal.open_incident(host, "R", "rack1")["id"]
+            ids.append(journal.open_run([{"host": host, "incident_id": incident}], {"user": "eve"})["id"])
+            while journal.runs(limit=1)[0]["opened_at"] == _now():
+                pass  # times have milliseconds: the next run must begin in another one
+    return ids
+
+
+def _now() -> str:
+    from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.rows import now
+
+    return now()
+
+
+def test_runs_are_shown_newest_first_from_the_journal_of_the_environment(info: Info, run_ids: list[str]) -> None:
+    result = info()
+    assert [run["id"] for run in result["runs"]] == run_ids[::-1]
+    assert (result["changed"], "report" in result) == (False, False)
+
+
+def test_runs_are_limited_and_chosen_by_host_or_id(info: Info, run_ids: list[str]) -> None:
+    assert [run["id"] for run in info(limit=1)["runs"]] == run_ids[2:]
+    assert [run["id"] for run in info(host="cmp03")["runs"]] == run_ids[1::-1]
+    assert [run["id"] for run in info(run_id=run_ids[0], host="cmp04")["runs"]] == run_ids[:1]
+
+
+def test_the_report_is_of_the_newest_run_shown(info: Info, run_ids: list[str]) -> None:
+    assert info(host="cmp03", full=True)["report"]["run"]["id"] == run_ids[1]
+    assert info(run_id=run_ids[0], full=True)["report"]["run"]["id"] == run_ids[0]
+
+
+def test_a_host_without_runs_has_none(info: Info, run_ids: list[str]) -> None:
+    assert info(host="cmp99", full=True) == {"changed": False, "runs": []}
+
+
+def test_an_unknown_run_a_missing_journal_and_a_senseless_limit_are_errors(
+    info: Info, url: str, tmp_path: Path
+) -> None:
+    with pytest.raises(JournalError, match="There is no journal in"):
+        info()
+    assert not list(tmp_path.iterdir())
+    open_journal(url).close()
+    with pytest.raises(JournalError, match="There is no run nonsense"):
+        info(run_id="nonsense")
+    with pytest.raises(ConfigError, match=r"^limit: 0"):
+        info(limit=0)
