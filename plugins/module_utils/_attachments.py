@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud, Json
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError
 
@@ -15,7 +17,7 @@ class Attachments:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._has = {service: cloud.has(service) for service in ("network", "block-storage")}
+        self._has = functools.lru_cache(maxsize=None)(cloud.has)
 
     def problems(self, server: Json) -> list[str]:
         """What is not attached as it should be, in sentences; empty when all is well."""
@@ -23,7 +25,7 @@ class Attachments:
         return self._ports(server, host) + self._volumes(server)
 
     def _ports(self, server: Json, host: str) -> list[str]:
-        if not self._has["network"] or not any((server.get("addresses") or {}).values()):
+        if not self._has("network") or not any((server.get("addresses") or {}).values()):
             return []
         try:
             ports = self._cloud.get("network", "/ports", device_id=server["id"])["ports"]
@@ -40,7 +42,7 @@ class Attachments:
         ]
 
     def _volumes(self, server: Json) -> list[str]:
-        if not self._has["block-storage"]:
+        if not self._has("block-storage"):
             return []
         problems = []
         for volume in server.get("os-extended-volumes:volumes_attached") or []:

@@ -45,11 +45,11 @@ _RETRIED = [429, 500, 502, 503, 504]
 _RETRIES = 6  # with keystoneauth's doubling delay from 0.2 s: about 12 s before the failure is reported
 
 #: Neutron's catalog entry names no version, so it must be discovered; the other entries name theirs.
-_VERSIONS = {"network": {"min_version": "2.0", "max_version": "2.latest"}}
+_VERSIONS: dict[str, dict[str, t.Any]] = {"network": {"min_version": "2.0", "max_version": "2.latest"}}
 
-#: Keystone tokens of this process by connection options. The inventory plugin fills it in the parent
-#: of all tasks, and their forks inherit it: one token for the whole run, never on disk.
-_TOKENS: dict[str, str] = {}
+#: Keystone token and newest compute microversion by connection options. The inventory plugin fills it in
+#: the parent of all tasks, and their forks inherit it: one token for the whole run, never on disk.
+_REMEMBERED: dict[str, tuple[str, tuple[int, int]]] = {}
 
 
 @dataclasses.dataclass
@@ -69,6 +69,9 @@ class Cloud:
         self._key = key
         self._adapters: dict[str, t.Any] = {}
         self._max_microversion: tuple[int, int] | None = None
+        if key in _REMEMBERED:
+            state, self._max_microversion = _REMEMBERED[key]
+            connection.session.auth.set_auth_state(state)
 
     @property
     def region(self) -> str:
@@ -129,10 +132,10 @@ class Cloud:
         return self.request("GET", service, path, microversion, params=params).body
 
     def remember(self) -> None:
-        """Keep the token in this process, for the tasks that are forked from it."""
+        """Keep what was learnt in this process, for the tasks that are forked from it."""
         state = self._connection.session.auth.get_auth_state()
         if state:
-            _TOKENS[self._key] = state
+            _REMEMBERED[self._key] = (state, self._compute_maximum())
 
     def _adapter(self, service: str) -> t.Any:
         if service not in self._adapters:
@@ -152,7 +155,7 @@ class Cloud:
             data = self._adapter("compute").get_endpoint_data()
             if not data or not data.max_microversion:
                 raise CloudError("The compute API tells no microversion range; Nova with API 2.53 or newer is needed.")
-            self._max_microversion = tuple(data.max_microversion)
+            self._max_microversion = (data.max_microversion[0], data.max_microversion[1])
         return self._max_microversion
 
 
@@ -169,8 +172,6 @@ def connect(params: t.Mapping[str, t.Any]) -> Cloud:
         options = {**options.pop("cloud"), **options}
     try:
         connection = openstack.connect(app_name="openstack_ha.recovery", **options)
-        if key in _TOKENS and connection.session.auth:
-            connection.session.auth.set_auth_state(_TOKENS[key])
     except Exception as error:  # openstacksdk raises from several unrelated hierarchies here
         raise CloudError(
             f"Cannot connect to the cloud {params.get('cloud') or '(from auth or OS_* variables)'}: {error} "
