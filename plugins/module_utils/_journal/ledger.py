@@ -43,9 +43,9 @@ class Ledger:
         prepared = [_prepare(run_id, line) for line in lines]
 
         def work(connection: sa.Connection) -> int:
-            existing = _states_of(connection, {line["incident_id"] for line in prepared})
+            existing = _keys_of(connection, {line["incident_id"] for line in prepared})
             new = [line for line in prepared if _key(line) not in existing]
-            again = [line for line in prepared if existing.get(_key(line)) not in (None, *states.LINE_UNDER_WAY)]
+            again = [line for line in prepared if _key(line) in existing]
             if new:
                 connection.execute(table("ledger").insert(), [{**_EMPTY, **line} for line in new])
             return len(new) + sum(_replace(connection, line) for line in again)
@@ -102,9 +102,9 @@ def _prepare(run_id: str, line: Row) -> Row:
     return {**_checked({"state": "planned", **line}), "run_id": run_id}
 
 
-def _states_of(connection: sa.Connection, incident_ids: set[str]) -> dict[tuple[str, str], str]:
+def _keys_of(connection: sa.Connection, incident_ids: set[str]) -> set[tuple[str, str]]:
     found = connection.execute(rows.matching("ledger", {"incident_id": list(incident_ids)})).mappings()
-    return {_key(line): line["state"] for line in found}
+    return {_key(line) for line in found}
 
 
 def _replace(connection: sa.Connection, line: Row) -> int:

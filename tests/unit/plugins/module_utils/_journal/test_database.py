@@ -139,6 +139,18 @@ def test_a_failed_write_leaves_nothing(journal: Journal) -> None:
     assert journal.database.read(lambda connection: connection.scalar(sa.text("SELECT count(*) FROM claims"))) == 0
 
 
+def test_a_writer_keeps_others_out_from_its_first_look(journal: Journal, url: str) -> None:
+    # Otherwise what it looked at may be outdated when it writes, and SQLite refuses the write.
+    with open_journal(f"{url}?timeout=0") as other:
+
+        def work(connection: sa.Connection) -> None:
+            connection.scalar(sa.text("SELECT count(*) FROM claims"))
+            with pytest.raises(JournalError, match="database is locked"):
+                other.open_incident("cmp03", "R", None)
+
+        journal.database.write(work)
+
+
 def test_a_transaction_that_lost_a_deadlock_is_tried_again(journal: Journal) -> None:
     calls = []
 
