@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Attributes. A module adds one fragment about its action groups, one about diff mode and one about running twice."""
+    """Attributes. A module adds fragments about its action groups, about diff mode and about running twice."""
 
     DOCUMENTATION = r"""
 attributes:

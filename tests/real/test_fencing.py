@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from bed.client import Bed
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import (
     FencingError,
     FencingRefused,
@@ -21,7 +23,6 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.con
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.world import http_request
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Task
 from ansible_collections.openstack_ha.recovery.plugins.modules import host_fence, host_fence_info
-from bed.client import Bed
 
 HOST = "cmp03"
 OTHER = "cmp04"
@@ -337,13 +338,14 @@ def unused_tcp_port() -> int:
 
 
 def command_lines() -> list[str]:
-    found = []
-    for process in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found.append(process.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except OSError:
-            continue
-    return found
+    return [line for process in Path("/proc").glob("[0-9]*/cmdline") if (line := command_line(process))]
+
+
+def command_line(process: Path) -> str:
+    try:
+        return process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
 
 
 class Watcher(threading.Thread):
@@ -369,7 +371,7 @@ class Watcher(threading.Thread):
 
 @pytest.mark.parametrize("in_process", [True, False], ids=["action plugin", "module"])
 def test_no_password_is_seen_on_the_way(cloud: Bed, tmp_path: Path, in_process: bool) -> None:
-    """Through a real ansible-playbook -vvvv, with IPMI, an agent if there is one, and Redfish that is told a wrong one."""
+    """Through a real ansible-playbook -vvvv, with IPMI, and with Redfish that is told a wrong password."""
     cloud.bmc_fault(HOST, "delay:1", "ipmi")
     levels = [level(redfish(cloud, password="wr0ng-one")), level(ipmi(cloud), timeout=20)]
     play = [{

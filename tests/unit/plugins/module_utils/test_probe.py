@@ -5,6 +5,7 @@ import socket
 import typing as t
 
 import pytest
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _probe
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._probe import endpoint, probe, signs_of_life

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from unit.plugins.module_utils._fencing.fencing_fakes import NOW, fake_world
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError, LeaseLost, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import Completed, FencingError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims, holder
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call
 from ansible_collections.openstack_ha.recovery.plugins.modules import host_fence
-from unit.plugins.module_utils._fencing.fencing_fakes import NOW, fake_world
 
 UUID = "00112233-4455-6677-8899-aabbccddeeff"
 IPMI = {"method": "ipmi", "address": "10.0.0.13", "username": "fence", "password": "hunter2"}
@@ -118,7 +119,7 @@ def test_a_host_that_stays_on_fails_with_all_attempts_and_a_way_out(bmc: Bmc) ->
 
 def test_a_sign_of_life_refutes_the_bmc(bmc: Bmc, world: dict[str, str]) -> None:
     world[SSH] = "answers"
-    with pytest.raises(FencingError, match="shows life at tcp://192.0.2.3:22"):
+    with pytest.raises(FencingError, match=r"shows life at tcp://192\.0\.2\.3:22"):
         fence()
 
 

@@ -3,11 +3,12 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from unit.plugins.module_utils._fencing.fencing_fakes import fake_world
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import Completed, FencingError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call
 from ansible_collections.openstack_ha.recovery.plugins.modules import host_fence_info
-from unit.plugins.module_utils._fencing.fencing_fakes import fake_world
 
 UUID = "00112233-4455-6677-8899-aabbccddeeff"
 

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from unit.plugins.module_utils._fencing.fencing_fakes import NOW
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.certificate import by_devices, by_operator
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.levels import Outcome
-from unit.plugins.module_utils._fencing.fencing_fakes import NOW
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.fence_agent import FenceAgent
 from unit.plugins.module_utils._fencing.fencing_fakes import Clock, FakeDevice, fake_world
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.fence_agent import FenceAgent
 
 
 def test_an_answer_is_one_short_line() -> None:

@@ -4,6 +4,8 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from unit.plugins.module_utils._fencing.fencing_fakes import fake_world
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import (
     Completed,
@@ -11,7 +13,6 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.con
     FencingRefused,
 )
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.fence_agent import FenceAgent
-from unit.plugins.module_utils._fencing.fencing_fakes import fake_world
 
 OPTIONS = {
     "agent": "fence_example",
@@ -77,7 +78,7 @@ def test_an_agent_that_is_not_there_is_named() -> None:
 
 @pytest.mark.parametrize("agent", ["/bin/sh", "fence_x; reboot", "sh", "../fence_x"])
 def test_only_fence_agents_are_run(agent: str) -> None:
-    with pytest.raises(ConfigError, match="^agent: must be"):
+    with pytest.raises(ConfigError, match=r"^agent: must be"):
         FenceAgent.check({"agent": agent})
 
 

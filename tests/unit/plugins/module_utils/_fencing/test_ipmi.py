@@ -3,10 +3,11 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from unit.plugins.module_utils._fencing.fencing_fakes import fake_world
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import Completed, FencingError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.ipmi import Ipmi
-from unit.plugins.module_utils._fencing.fencing_fakes import fake_world
 
 OPTIONS = {
     "address": "10.0.0.13",
@@ -106,5 +107,5 @@ def test_a_password_that_comes_back_is_hidden() -> None:
 
 
 def test_a_port_that_is_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match="^port: must be from 1 to 65535"):
+    with pytest.raises(ConfigError, match=r"^port: must be from 1 to 65535"):
         Ipmi.check({"port": 70000})

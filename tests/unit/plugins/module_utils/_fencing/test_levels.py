@@ -3,6 +3,10 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from unit.plugins.module_utils._fencing.fencing_fakes import Clock, FakeDevice, broken, fake_world, level
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import LeaseLost
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import (
     OFF,
@@ -17,9 +21,6 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.lev
     pauses,
 )
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.operator import Operator
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from unit.plugins.module_utils._fencing.fencing_fakes import Clock, FakeDevice, broken, fake_world, level
 
 OURS = {"uuid": "00112233-4455-6677-8899-aabbccddeeff"}
 OTHER = {"uuid": "ffffffff-4455-6677-8899-aabbccddeeff"}

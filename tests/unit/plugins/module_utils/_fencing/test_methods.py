@@ -3,6 +3,8 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from unit.plugins.module_utils._fencing.fencing_fakes import fake_world
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.methods import (
     LEVELS_SPEC,
@@ -10,7 +12,6 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.met
     parse_levels,
     validate_levels,
 )
-from unit.plugins.module_utils._fencing.fencing_fakes import fake_world
 
 IPMI = {"method": "ipmi", "address": "10.0.0.13", "username": "fence", "password": "hunter2"}
 
@@ -20,8 +21,8 @@ def one(device: dict[str, t.Any], **level: t.Any) -> list[dict[str, t.Any]]:
 
 
 def test_the_table_is_in_alphabetical_order_and_true_to_the_classes() -> None:
-    assert list(METHODS) == sorted(METHODS)
-    assert all(method.NAME == name for name, method in METHODS.items())
+    assert sorted(METHODS) == list(METHODS)
+    assert all(name == method.NAME for name, method in METHODS.items())
 
 
 def test_a_level_gets_its_defaults_from_the_table() -> None:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from unit.plugins.module_utils._fencing.fencing_fakes import fake_world
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import OperatorNeeded
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.operator import Operator
-from unit.plugins.module_utils._fencing.fencing_fakes import fake_world
 
 
 @pytest.mark.parametrize("question", ["identity", "power_state", "power_off"])

@@ -4,6 +4,8 @@ import json
 import typing as t
 
 import pytest
+from unit.plugins.module_utils._fencing.fencing_fakes import fake_world
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import (
     FencingError,
@@ -11,7 +13,6 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.con
     HttpAnswer,
 )
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.redfish import Redfish
-from unit.plugins.module_utils._fencing.fencing_fakes import fake_world
 
 OPTIONS = {
     "address": "10.0.0.13",
@@ -169,6 +170,6 @@ def test_an_address_without_a_scheme_means_https(address: str, url: str) -> None
 
 @pytest.mark.parametrize("address", ["https://user:pw@bmc13", "ftp://bmc13", "https://bmc13/redfish/v1", "https://"])
 def test_an_address_that_says_more_or_less_is_refused(address: str) -> None:
-    with pytest.raises(ConfigError, match="^address: must be") as caught:
+    with pytest.raises(ConfigError, match=r"^address: must be") as caught:
         Redfish.check({"address": address})
     assert "pw" not in caught.value.message

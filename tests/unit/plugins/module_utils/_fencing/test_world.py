@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import (
     FencingError,
     FencingRefused,
@@ -42,7 +43,7 @@ def test_a_command_gets_its_input_and_environment_and_gives_all_it_says() -> Non
 
 def test_a_command_that_does_not_end_is_killed_with_all_its_children(tmp_path: Path) -> None:
     script = f"sleep 600 & echo $! > {tmp_path}/child; echo $$ > {tmp_path}/parent; wait"
-    with pytest.raises(FencingError, match="sh gave no answer within 0.5 s"):
+    with pytest.raises(FencingError, match=r"sh gave no answer within 0\.5 s"):
         run_command(["/bin/sh", "-c", script], env={}, stdin="", timeout=0.5)
     wait_until_gone(int((tmp_path / "child").read_text()))
     wait_until_gone(int((tmp_path / "parent").read_text()))
