@@ -78,8 +78,9 @@ class RealWorld:
 
     def _check_certificate(self, host: str) -> None:
         certificate = self._run.journal.certificate(self._run.id, host)
-        if not certificate:
-            raise CertificateError(f"{host} has no power certificate in this incident: fence it first (host_fence).")
+        if not certificate or certificate["run_id"] != self._run.id:
+            # One that an earlier run made is as old as that run: the host may have been switched on since.
+            raise CertificateError(f"{host} has no power certificate in this run: fence it first (host_fence).")
         if certificate["state"] != "valid":
             raise CertificateError(f"The power certificate of {host} is void: {certificate['void_reason']}.")
         if not _proves_off(certificate["certificate"]):
