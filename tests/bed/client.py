@@ -54,8 +54,15 @@ class Bed(Cloud):
 
     @classmethod
     def start(
-        cls, directory: str | Path, computes: int = 6, *, hosts: t.Sequence[str | dict[str, t.Any]] | None = None,
-        python: str | None = None, template: str | Path | None = None, detached: bool = False, **options: t.Any,
+        cls,
+        directory: str | Path,
+        computes: int = 6,
+        *,
+        hosts: t.Sequence[str | dict[str, t.Any]] | None = None,
+        python: str | None = None,
+        template: str | Path | None = None,
+        detached: bool = False,
+        **options: t.Any,
     ) -> Bed:
         """Start a bed and wait until it is ready.
 
@@ -70,10 +77,9 @@ class Bed(Cloud):
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         wanted = hosts or [f"cmp{number:02d}" for number in range(1, computes + 1)]
-        Options(
-            directory=directory, template=Path(template or BUILD / "bed-template").resolve(),
-            hosts=[Host(one) if isinstance(one, str) else Host(**one) for one in wanted], **options,
-        ).write(directory / "options.json")
+        specs = [Host(one) if isinstance(one, str) else Host(**one) for one in wanted]
+        kept = Path(template or BUILD / "bed-template").resolve()
+        Options(directory=directory, template=kept, hosts=specs, **options).write(directory / "options.json")
         process = _launch(directory, python or default_python(), detached)
         try:
             _await_ready(directory, process)
@@ -84,7 +90,7 @@ class Bed(Cloud):
             raise
         bed._process = process
         if not detached:
-            atexit.register(bed.stop)
+            atexit.register(bed._stop_at_exit, os.getpid())
         return bed
 
     @classmethod
@@ -100,13 +106,18 @@ class Bed(Cloud):
 
     def stop(self) -> None:
         """Stop the server and with it everything it started. May be called twice."""
-        atexit.unregister(self.stop)
+        atexit.unregister(self._stop_at_exit)
         with contextlib.suppress(ProcessLookupError):
             if self._process is not None:
                 _end(self._process)
             elif _is_server(self.ports["pid"], self.directory):
                 os.kill(self.ports["pid"], signal.SIGTERM)
         (self.directory / "state.json").unlink(missing_ok=True)
+
+    def _stop_at_exit(self, owner: int) -> None:
+        # a fork of the process that started the bed ends without ending the bed
+        if os.getpid() == owner:
+            self.stop()
 
     @property
     def clouds_yaml(self) -> Path:
@@ -252,7 +263,11 @@ def _launch(directory: Path, python: str, detached: bool) -> subprocess.Popen[by
         command.append(str(os.getpid()))
     with (directory / "server.log").open("wb") as log:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
             env={**os.environ, "PYTHONPATH": str(TESTS)},
         )
 
@@ -280,4 +295,3 @@ def _is_server(pid: int, directory: Path) -> bool:
     with contextlib.suppress(OSError):
         return str(directory) in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     return False
-

@@ -20,6 +20,18 @@ IMAGE_ID = "11111111-1111-4111-8111-111111111111"
 NETWORK_ID = "22222222-2222-4222-8222-222222222222"
 NEWEST = "2.96"
 _PAGE = 1000
+_VOLUME = {
+    "block_device_mapping_v2": [
+        {
+            "boot_index": 0,
+            "uuid": IMAGE_ID,
+            "source_type": "image",
+            "destination_type": "volume",
+            "volume_size": 1,
+            "delete_on_termination": True,
+        }
+    ]
+}
 
 
 class Cloud:
@@ -48,9 +60,20 @@ class Cloud:
         return self._token
 
     def fill(
-        self, host: str | None, count: int = 1, *, vcpus: int = 1, ram: int = 64, disk: int = 1, ephemeral: int = 0,
-        extra_specs: t.Mapping[str, str] | None = None, volume: bool = False, network: bool = False,
-        group: str | None = None, timeout: float = 600, **server: t.Any,
+        self,
+        host: str | None,
+        count: int = 1,
+        *,
+        vcpus: int = 1,
+        ram: int = 64,
+        disk: int = 1,
+        ephemeral: int = 0,
+        extra_specs: t.Mapping[str, str] | None = None,
+        volume: bool = False,
+        network: bool = False,
+        group: str | None = None,
+        timeout: float = 600,
+        **server: t.Any,
     ) -> list[str]:
         """Make ACTIVE servers on a host in one request; returns their uuids.
 
@@ -61,22 +84,19 @@ class Cloud:
         :param server: Further fields of the server: ``metadata``, ``name``, ``availability_zone``, …
         """
         flavor = self.flavor(vcpus, ram, 0 if volume else disk, ephemeral, extra_specs)
-        name = f"fill-{uuid.uuid4().hex[:8]}"
         wanted: dict[str, t.Any] = {
-            "name": name, "flavorRef": flavor, "min_count": count, "max_count": count,
-            "networks": [{"uuid": NETWORK_ID}] if network else "none", **server,
+            "name": f"fill-{uuid.uuid4().hex[:8]}",
+            "flavorRef": flavor,
+            "min_count": count,
+            "max_count": count,
+            "networks": [{"uuid": NETWORK_ID}] if network else "none",
+            "return_reservation_id": True,
+            **({"host": host} if host else {}),
+            **(_VOLUME if volume else {"imageRef": IMAGE_ID}),
+            **server,
         }
-        if host:
-            wanted["host"] = host
-        if volume:
-            wanted["block_device_mapping_v2"] = [{
-                "boot_index": 0, "uuid": IMAGE_ID, "source_type": "image", "destination_type": "volume",
-                "volume_size": 1, "delete_on_termination": True,
-            }]
-        else:
-            wanted["imageRef"] = IMAGE_ID
-        body: dict[str, t.Any] = {"server": wanted, "os:scheduler_hints": {"group": group} if group else {}}
-        answer = self.request("POST", "/servers", {**body, "server": {**wanted, "return_reservation_id": True}})
+        hints = {"group": group} if group else {}
+        answer = self.request("POST", "/servers", {"server": wanted, "os:scheduler_hints": hints})
         return self._await_active(answer["reservation_id"], count, timeout)
 
     def _await_active(self, reservation: str, count: int, timeout: float) -> list[str]:
@@ -97,17 +117,20 @@ class Cloud:
         raise NotImplementedError
 
     def flavor(
-        self, vcpus: int = 1, ram: int = 64, disk: int = 1, ephemeral: int = 0,
+        self,
+        vcpus: int = 1,
+        ram: int = 64,
+        disk: int = 1,
+        ephemeral: int = 0,
         extra_specs: t.Mapping[str, str] | None = None,
     ) -> str:
         """The id of a flavor of this size, made when it does not exist."""
         specs = dict(extra_specs or {})
         size = f"{vcpus}-{ram}-{disk}-{ephemeral}"
         key = f"{size}-{uuid.uuid5(uuid.NAMESPACE_OID, repr(sorted(specs.items()))).hex[:6]}" if specs else size
+        wanted = {"id": key, "name": key, "vcpus": vcpus, "ram": ram, "disk": disk}
         try:
-            self.request("POST", "/flavors", {"flavor": {
-                "id": key, "name": key, "vcpus": vcpus, "ram": ram, "disk": disk, "OS-FLV-EXT-DATA:ephemeral": ephemeral,
-            }})
+            self.request("POST", "/flavors", {"flavor": {**wanted, "OS-FLV-EXT-DATA:ephemeral": ephemeral}})
         except BedError as error:
             if error.status != 409:
                 raise
@@ -170,6 +193,15 @@ class Cloud:
         body = {"server_group": {"name": name, "policy": policy}}
         return str(self.request("POST", "/os-server-groups", body)["server_group"]["id"])
 
+    def application_credential(
+        self, name: str, access_rules: t.Sequence[t.Mapping[str, str]] | None
+    ) -> dict[str, t.Any]:
+        """Make one for the admin; returns ``id`` and ``secret``. Its access rules are enforced as Keystone's are."""
+        path = "/identity/v3/users/admin/application_credentials"
+        body = {"application_credential": {"name": name, "access_rules": access_rules}}
+        made: dict[str, t.Any] = self.request("POST", path, body, service="others")["application_credential"]
+        return made
+
     def await_server(
         self, uuid: str, accept: t.Callable[[dict[str, t.Any]], bool], timeout: float = 60
     ) -> dict[str, t.Any]:
@@ -180,7 +212,8 @@ class Cloud:
             if accept(server):
                 return server
             if time.monotonic() > deadline:
-                shown = {key: server.get(key) for key in (
-                    "status", "OS-EXT-STS:task_state", "OS-EXT-SRV-ATTR:host", "fault")}
+                shown = {
+                    key: server.get(key) for key in ("status", "OS-EXT-STS:task_state", "OS-EXT-SRV-ATTR:host", "fault")
+                }
                 raise BedError(0, f"server {uuid} did not get there within {timeout} s: {shown}")
             time.sleep(0.05)

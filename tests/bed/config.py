@@ -126,42 +126,22 @@ def auth_url(ports: Ports) -> str:
 
 def nova_conf(options: Options, ports: Ports) -> str:
     """nova.conf; each unusual value has its reason in :mod:`bed.patches` or beside it."""
-    auth = {
-        "auth_type": "password", "auth_url": auth_url(ports), "username": "nova", "password": "nova-secret",
-        "project_name": "admin", "user_domain_name": "Default", "project_domain_name": "Default",
-        "region_name": REGION,
-    }
-    others = f"http://{LOOPBACK}:{ports.others}"
     sections: dict[str, dict[str, t.Any]] = {
-        "DEFAULT": {
-            "host": "bed-control", "debug": options.debug, "log_file": options.directory / "nova.log",
-            "use_stderr": False, "state_path": options.directory, "transport_url": "fake://",
-            "compute_driver": "bed.TruthDriver", "my_ip": LOOPBACK,
-            "report_interval": options.report_interval, "service_down_time": options.service_down_time,
-            # fake:// knows no call monitoring: a call to a dead host would last the default of 1800 s
-            "rpc_response_timeout": 60, "long_rpc_timeout": 60,
-            "allow_resize_to_same_host": True, "sync_power_state_interval": 20,
-            "heal_instance_info_cache_interval": -1,
-        },
-        # half of the time of each list of servers would go into checking it
-        "api": {"response_validation": "ignore"},
+        "DEFAULT": _defaults(options),
         "api_database": database(options.directory, "api"),
         "database": database(options.directory, "cell1"),
         "oslo_concurrency": {"lock_path": options.directory / "lock"},
         "wsgi": {"api_paste_config": Path(sys.prefix) / "etc" / "nova" / "api-paste.ini"},
-        "keystone_authtoken": {
-            **auth, "www_authenticate_uri": auth["auth_url"], "service_token_roles_required": True,
-            "service_type": "compute",
-        },
-        "keystone": auth, "placement": auth, "service_user": {"send_service_user_token": True, **auth},
-        "glance": {"endpoint_override": f"{others}/image"},
-        "neutron": {**auth, "endpoint_override": f"{others}/network"},
-        "cinder": {**auth, "os_region_name": REGION},
+        # half of the time of each list of servers would go into checking it
+        "api": {"response_validation": "ignore"},
+        **_neighbours(ports),
         "scheduler": {"workers": 1, "max_attempts": 3},
         "filter_scheduler": {"track_instance_changes": False},
-        "quota": {"instances": -1, "cores": -1, "ram": -1, "server_group_members": -1, "server_groups": -1},
+        "quota": dict.fromkeys(("instances", "cores", "ram", "server_groups", "server_group_members"), -1),
         "compute": {"live_migration_wait_for_vif_plug": False, "resource_provider_association_refresh": 0},
-        "vnc": {"enabled": False}, "spice": {"enabled": False}, "upgrade_levels": {"compute": "auto"},
+        "vnc": {"enabled": False},
+        "spice": {"enabled": False},
+        "upgrade_levels": {"compute": "auto"},
     }
     for name, value in options.conf.items():
         group, _dot, key = name.partition(".")
@@ -169,12 +149,61 @@ def nova_conf(options: Options, ports: Ports) -> str:
     return _ini(sections)
 
 
+def _defaults(options: Options) -> dict[str, t.Any]:
+    return {
+        "host": "bed-control",
+        "debug": options.debug,
+        "log_file": options.directory / "nova.log",
+        "use_stderr": False,
+        "state_path": options.directory,
+        "transport_url": "fake://",
+        "compute_driver": "bed.TruthDriver",
+        "my_ip": LOOPBACK,
+        "report_interval": options.report_interval,
+        "service_down_time": options.service_down_time,
+        # fake:// knows no call monitoring: a call to a dead host would last the default of 1800 s
+        "rpc_response_timeout": 60,
+        "long_rpc_timeout": 60,
+        "allow_resize_to_same_host": True,
+        "sync_power_state_interval": 20,
+        "heal_instance_info_cache_interval": -1,
+    }
+
+
+def _neighbours(ports: Ports) -> dict[str, dict[str, t.Any]]:
+    """How Nova reaches the other services, and who it is there."""
+    auth = {
+        "auth_type": "password",
+        "auth_url": auth_url(ports),
+        "username": "nova",
+        "password": "nova-secret",
+        "project_name": "admin",
+        "user_domain_name": "Default",
+        "project_domain_name": "Default",
+        "region_name": REGION,
+    }
+    others = f"http://{LOOPBACK}:{ports.others}"
+    validation = {"www_authenticate_uri": auth["auth_url"], "service_token_roles_required": True}
+    return {
+        # the service type makes keystonemiddleware enforce the access rules of application credentials
+        "keystone_authtoken": {**auth, **validation, "service_type": "compute"},
+        "keystone": auth,
+        "placement": auth,
+        "service_user": {"send_service_user_token": True, **auth},
+        "glance": {"endpoint_override": f"{others}/image"},
+        "neutron": {**auth, "endpoint_override": f"{others}/network"},
+        "cinder": {**auth, "os_region_name": REGION},
+    }
+
+
 def placement_conf(options: Options) -> str:
     # noauth2 takes the user from the token's text: those of the bed's identity begin with "admin:"
-    return _ini({
-        "api": {"auth_strategy": "noauth2"},
-        "placement_database": {**database(options.directory, "placement"), "sync_on_startup": True},
-    })
+    return _ini(
+        {
+            "api": {"auth_strategy": "noauth2"},
+            "placement_database": {**database(options.directory, "placement"), "sync_on_startup": True},
+        }
+    )
 
 
 def database(directory: Path, name: str) -> dict[str, t.Any]:

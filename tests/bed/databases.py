@@ -100,9 +100,12 @@ def server_states(directory: Path, reservation: str) -> list[tuple[str, str, str
 def _replace_rows(connection: sqlite3.Connection, saved: Path) -> None:
     connection.isolation_level = None
     connection.execute("ATTACH DATABASE ? AS saved", (str(saved),))
-    tables = [row[0] for row in connection.execute(
-        "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-    )]
+    tables = [
+        row[0]
+        for row in connection.execute(
+            "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        )
+    ]
     connection.execute("BEGIN IMMEDIATE")
     for table in tables:
         connection.execute(f'DELETE FROM main."{table}"')

@@ -49,6 +49,7 @@ class TruthDriver(fake.FakeDriver):
     capabilities = dict(fake.FakeDriver.capabilities, supports_vtpm=True, supports_bfv_rescue=True)
     machines: t.ClassVar[dict[str, Machine]] = {}
     truth: t.ClassVar[Truth]
+    resources: fake.Resources
 
     def init_host(self, host: str) -> None:
         super().init_host(host)
@@ -142,6 +143,9 @@ class TruthDriver(fake.FakeDriver):
     def update_provider_tree(self, provider_tree: t.Any, nodename: str, allocations: t.Any = None) -> None:
         super().update_provider_tree(provider_tree, nodename, allocations=allocations)
         provider_tree.add_traits(
-            nodename, os_traits.COMPUTE_SECURITY_TPM_2_0, os_traits.COMPUTE_SECURITY_TPM_CRB,
-            os_traits.COMPUTE_SECURITY_TPM_SECRET_SECURITY_USER, os_traits.COMPUTE_SECURITY_TPM_SECRET_SECURITY_HOST,
+            nodename,
+            os_traits.COMPUTE_SECURITY_TPM_2_0,
+            os_traits.COMPUTE_SECURITY_TPM_CRB,
+            os_traits.COMPUTE_SECURITY_TPM_SECRET_SECURITY_USER,
+            os_traits.COMPUTE_SECURITY_TPM_SECRET_SECURITY_HOST,
         )

@@ -15,11 +15,14 @@ import threading
 import time
 import typing as t
 
+from keystonemiddleware.auth_token import _path_matches
+
 from bed import patches
 from bed.web import Answer, App, Environ, StartResponse, raw_body
 
 _ID = re.compile(r"(?<=/)(?:[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}|\d+)(?=/|$)")
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_TYPES = {"volume": ("block-storage", "volumev3")}
 BED_HEADER = "HTTP_X_BED"
 SERVICE_USER = "nova"
 
@@ -75,6 +78,7 @@ class Front:
         self._log: list[dict[str, t.Any]] = []
         self.owners: dict[str, str] = {}
         self.expired: set[str] = set()
+        self.access_rules: dict[str, list[dict[str, str]] | None] = {}
 
     def clear(self) -> None:
         """No faults, no counts, an empty log; expired tokens stay expired."""
@@ -140,6 +144,9 @@ class Front:
             if environ.get("HTTP_X_AUTH_TOKEN") in self.expired and service != "identity":
                 self._note(service, environ)["status"] = 401
                 return _unauthorized().send(start_response)
+            if not self._allowed(service, environ):
+                self._note(service, environ)["status"] = 401
+                return _unauthorized().send(start_response)
             if self._internal(environ):
                 return app(environ, start_response)
             return self._for_user(service, app, environ, start_response)
@@ -178,11 +185,24 @@ class Front:
         list(body)
         return fault.strike().send(start_response)
 
+    def _allowed(self, service: str, environ: Environ) -> bool:
+        """Whether the access rules of the token allow this; Nova has keystonemiddleware to look at them."""
+        rules = self.access_rules.get(environ.get("HTTP_X_AUTH_TOKEN", ""))
+        if rules is None or service in ("compute", "identity"):
+            return True
+        path = environ["PATH_INFO"].removeprefix("/" + service)
+        return any(
+            rule["service"] in _TYPES.get(service, (service,))
+            and rule["method"] == environ["REQUEST_METHOD"]
+            and _path_matches(path, rule["path"])
+            for rule in rules
+        )
+
     def _internal(self, environ: Environ) -> bool:
         return (
             "HTTP_X_SERVICE_TOKEN" in environ
             or self.owners.get(environ.get("HTTP_X_AUTH_TOKEN", "")) == SERVICE_USER
-            or environ.get("HTTP_USER_AGENT", "").startswith(patches.INTERNAL_AGENT)
+            or patches.INTERNAL_AGENT in environ.get("HTTP_USER_AGENT", "")
         )
 
     def _fault_for(self, service: str, environ: Environ) -> Fault | None:
@@ -197,8 +217,13 @@ class Front:
     def _note(self, service: str, environ: Environ) -> dict[str, t.Any]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         route = _ID.sub("{id}", path)
-        line: dict[str, t.Any] = {"monotonic": time.monotonic(), "time": time.time(), "service": service,
-                                  "method": method, "path": path}
+        line: dict[str, t.Any] = {
+            "monotonic": time.monotonic(),
+            "time": time.time(),
+            "service": service,
+            "method": method,
+            "path": path,
+        }
         if method not in _READS and service != "identity":
             line["microversion"] = _microversion(environ)
             line["body"] = _json(raw_body(environ))
@@ -213,8 +238,11 @@ class Front:
 
 
 def _unauthorized() -> Answer:
-    return Answer(401, {"error": {"code": 401, "title": "Unauthorized", "message": "The token has expired."}},
-                  [("WWW-Authenticate", 'Keystone uri="expired"')])
+    return Answer(
+        401,
+        {"error": {"code": 401, "title": "Unauthorized", "message": "The token has expired."}},
+        [("WWW-Authenticate", 'Keystone uri="expired"')],
+    )
 
 
 def _microversion(environ: Environ) -> str:

@@ -46,7 +46,9 @@ class Identity(StandIn):
 
     def _version(self) -> dict[str, t.Any]:
         return {
-            "id": "v3.14", "status": "stable", "updated": LONG_AGO,
+            "id": "v3.14",
+            "status": "stable",
+            "updated": LONG_AGO,
             "links": [{"rel": "self", "href": self._url + "/identity/v3/"}],
             "media-types": [{"base": "application/json", "type": "application/vnd.openstack.identity-v3+json"}],
         }
@@ -71,6 +73,7 @@ class Identity(StandIn):
         self._front.owners[token] = user
         if credential:
             self._credential_of[token] = credential
+            self._front.access_rules[token] = credential.get("access_rules")
         return Answer(201, self._token(user, credential), headers=[("X-Subject-Token", token)])
 
     def _validate(self, request: Request) -> Answer:
@@ -86,8 +89,11 @@ class Identity(StandIn):
     def _token(self, user: str, credential: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         domain = {"id": "default", "name": "Default"}
         token: dict[str, t.Any] = {
-            "methods": ["application_credential" if credential else "password"], "expires_at": _time(86400),
-            "issued_at": _time(0), "audit_ids": ["bed"], "is_domain": False,
+            "methods": ["application_credential" if credential else "password"],
+            "expires_at": _time(86400),
+            "issued_at": _time(0),
+            "audit_ids": ["bed"],
+            "is_domain": False,
             "user": {"id": user, "name": user, "domain": domain, "password_expires_at": None},
             "project": {"id": PROJECT, "name": "admin", "domain": domain},
             "roles": [{"id": role, "name": role} for role in ROLES],
@@ -102,8 +108,14 @@ class Identity(StandIn):
         if request.method == "POST":
             asked = request.body["application_credential"]
             secret = asked.get("secret") or uuid.uuid4().hex
-            new = {"id": uuid.uuid4().hex, "name": asked["name"], "secret": secret, "user": parts[1],
-                   "restricted": True, "project_id": PROJECT}
+            new = {
+                "id": uuid.uuid4().hex,
+                "name": asked["name"],
+                "secret": secret,
+                "user": parts[1],
+                "restricted": True,
+                "project_id": PROJECT,
+            }
             if asked.get("access_rules") is not None:
                 new["access_rules"] = [{"id": uuid.uuid4().hex, **rule} for rule in asked["access_rules"]]
             known[new["id"]] = new
@@ -114,8 +126,17 @@ class Identity(StandIn):
         return Answer(200, {"application_credentials": list(known.values())})
 
     def _project(self, parts: list[str]) -> Answer:
-        project = {"id": PROJECT, "name": "admin", "domain_id": "default", "enabled": True, "is_domain": False,
-                   "parent_id": "default", "options": {}, "tags": [], "links": {}}
+        project = {
+            "id": PROJECT,
+            "name": "admin",
+            "domain_id": "default",
+            "enabled": True,
+            "is_domain": False,
+            "parent_id": "default",
+            "options": {},
+            "tags": [],
+            "links": {},
+        }
         if parts in (["projects"], ["auth", "projects"]):
             return Answer(200, {"projects": [project], "links": {}})
         if parts == ["projects", PROJECT]:
@@ -126,15 +147,28 @@ class Identity(StandIn):
 
 
 def _refused() -> Answer:
-    return Answer(401, {"error": {"message": "The request you have made requires authentication.", "code": 401,
-                                  "title": "Unauthorized"}})
+    return Answer(
+        401,
+        {
+            "error": {
+                "message": "The request you have made requires authentication.",
+                "code": 401,
+                "title": "Unauthorized",
+            }
+        },
+    )
 
 
 def _service(kind: str, name: str, url: str) -> dict[str, t.Any]:
-    return {"id": kind, "type": kind, "name": name, "endpoints": [
-        {"id": kind + interface, "interface": interface, "region": REGION, "region_id": REGION, "url": url}
-        for interface in ("public", "internal", "admin")
-    ]}
+    return {
+        "id": kind,
+        "type": kind,
+        "name": name,
+        "endpoints": [
+            {"id": kind + interface, "interface": interface, "region": REGION, "region_id": REGION, "url": url}
+            for interface in ("public", "internal", "admin")
+        ],
+    }
 
 
 def _time(ahead: float) -> str:

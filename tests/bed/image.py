@@ -13,11 +13,26 @@ from bed.fakes import IMAGE_ID, LONG_AGO, PROJECT, StandIn
 from bed.web import Answer, Request
 
 _IMAGE: dict[str, t.Any] = {
-    "id": IMAGE_ID, "name": "cirros", "status": "active", "visibility": "public", "protected": False,
-    "min_disk": 0, "min_ram": 0, "size": 1024, "virtual_size": 1024, "disk_format": "raw",
-    "container_format": "bare", "checksum": None, "tags": [], "owner": PROJECT, "created_at": LONG_AGO,
-    "updated_at": LONG_AGO, "file": f"/v2/images/{IMAGE_ID}/file", "schema": "/v2/schemas/image",
-    "self": f"/v2/images/{IMAGE_ID}", "os_hidden": False,
+    "id": IMAGE_ID,
+    "name": "cirros",
+    "status": "active",
+    "visibility": "public",
+    "protected": False,
+    "min_disk": 0,
+    "min_ram": 0,
+    "size": 1024,
+    "virtual_size": 1024,
+    "disk_format": "raw",
+    "container_format": "bare",
+    "checksum": None,
+    "tags": [],
+    "owner": PROJECT,
+    "created_at": LONG_AGO,
+    "updated_at": LONG_AGO,
+    "file": f"/v2/images/{IMAGE_ID}/file",
+    "schema": "/v2/schemas/image",
+    "self": f"/v2/images/{IMAGE_ID}",
+    "os_hidden": False,
 }
 
 
@@ -57,7 +72,12 @@ def _schema() -> Answer:
     # what is not marked as base is taken for a property of the image by Nova, which then fails on "id"
     kinds = ["null", "string", "boolean", "integer", "array"]
     names = [*_IMAGE, "locations", "direct_url"]
-    return Answer(200, {
-        "name": "image", "properties": {name: {"type": kinds, "is_base": True} for name in names},
-        "additionalProperties": {"type": "string"}, "links": [],
-    })
+    return Answer(
+        200,
+        {
+            "name": "image",
+            "properties": {name: {"type": kinds, "is_base": True} for name in names},
+            "additionalProperties": {"type": "string"},
+            "links": [],
+        },
+    )

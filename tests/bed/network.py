@@ -19,6 +19,35 @@ GROUP_ID = "44444444-4444-4444-8444-444444444444"
 _OWNER = {"tenant_id": PROJECT, "project_id": PROJECT}
 _NO_FILTERS = frozenset({"fields", "limit", "marker", "sort_key", "sort_dir"})
 
+_NETWORK: dict[str, t.Any] = {
+    "id": NETWORK_ID,
+    "name": "private",
+    "status": "ACTIVE",
+    "admin_state_up": True,
+    "shared": True,
+    "subnets": [SUBNET_ID],
+    "mtu": 1450,
+    "router:external": False,
+    "port_security_enabled": True,
+    "provider:network_type": "vxlan",
+    "provider:physical_network": None,
+    "provider:segmentation_id": 7,
+    **_OWNER,
+}
+_SUBNET: dict[str, t.Any] = {
+    "id": SUBNET_ID,
+    "name": "private-subnet",
+    "network_id": NETWORK_ID,
+    "cidr": "10.0.0.0/16",
+    "ip_version": 4,
+    "gateway_ip": "10.0.0.1",
+    "enable_dhcp": False,
+    "dns_nameservers": [],
+    "host_routes": [],
+    **_OWNER,
+}
+_GROUP: dict[str, t.Any] = {"id": GROUP_ID, "name": "default", "description": "", "security_group_rules": [], **_OWNER}
+
 
 class Network(StandIn):
     """Networks, subnets, security groups and ports, as plain objects."""
@@ -28,21 +57,13 @@ class Network(StandIn):
         self._url = url
         self._numbers = itertools.count(10)
         self.state = {
-            "networks": {NETWORK_ID: {
-                "id": NETWORK_ID, "name": "private", "status": "ACTIVE", "admin_state_up": True, "shared": True,
-                "subnets": [SUBNET_ID], "mtu": 1450, "router:external": False, "port_security_enabled": True,
-                "provider:network_type": "vxlan", "provider:physical_network": None,
-                "provider:segmentation_id": 7, **_OWNER,
-            }},
-            "subnets": {SUBNET_ID: {
-                "id": SUBNET_ID, "name": "private-subnet", "network_id": NETWORK_ID, "cidr": "10.0.0.0/16",
-                "ip_version": 4, "gateway_ip": "10.0.0.1", "enable_dhcp": False, "dns_nameservers": [],
-                "host_routes": [], **_OWNER,
-            }},
-            "security-groups": {GROUP_ID: {
-                "id": GROUP_ID, "name": "default", "description": "", "security_group_rules": [], **_OWNER,
-            }},
-            "ports": {}, "floatingips": {}, "routers": {}, "agents": {},
+            "networks": {NETWORK_ID: dict(_NETWORK)},
+            "subnets": {SUBNET_ID: dict(_SUBNET)},
+            "security-groups": {GROUP_ID: dict(_GROUP)},
+            "ports": {},
+            "floatingips": {},
+            "routers": {},
+            "agents": {},
         }
 
     def handle(self, request: Request) -> Answer:
@@ -64,10 +85,14 @@ class Network(StandIn):
         return self._one(collection, parts[1].removesuffix(".json"), request)
 
     def _list(self, collection: str, request: Request) -> Answer:
-        wanted = {key: {one.lower() for one in values} for key, values in request.query.items()
-                  if key not in _NO_FILTERS}
-        found = [one for one in self.state[collection].values()
-                 if all(str(one[key]).lower() in values for key, values in wanted.items() if key in one)]
+        wanted = {
+            key: {one.lower() for one in values} for key, values in request.query.items() if key not in _NO_FILTERS
+        }
+        found = [
+            one
+            for one in self.state[collection].values()
+            if all(str(one[key]).lower() in values for key, values in wanted.items() if key in one)
+        ]
         return Answer(200, {collection.replace("-", "_"): found})
 
     def _create(self, collection: str, request: Request) -> Answer:
@@ -94,8 +119,17 @@ class Network(StandIn):
         return {
             "mac_address": f"fa:16:3e:00:{high:02x}:{low:02x}",
             "fixed_ips": [{"subnet_id": SUBNET_ID, "ip_address": f"10.0.{high}.{low}"}],
-            "name": "", "status": "ACTIVE", "admin_state_up": True, "device_id": "", "device_owner": "",
-            "security_groups": [GROUP_ID], "allowed_address_pairs": [], "binding:host_id": "",
-            "binding:vif_type": "ovs", "binding:vif_details": {}, "binding:vnic_type": "normal",
-            "binding:profile": {}, "dns_name": "",
+            "name": "",
+            "status": "ACTIVE",
+            "admin_state_up": True,
+            "device_id": "",
+            "device_owner": "",
+            "security_groups": [GROUP_ID],
+            "allowed_address_pairs": [],
+            "binding:host_id": "",
+            "binding:vif_type": "ovs",
+            "binding:vif_details": {},
+            "binding:vnic_type": "normal",
+            "binding:profile": {},
+            "dns_name": "",
         }

@@ -13,8 +13,8 @@ import typing as t
 
 import nova.conf
 import nova.context
-from nova import config as nova_config
 from nova import availability_zones, objects, service
+from nova import config as nova_config
 from nova.api.openstack import wsgi_app
 from nova.compute import rpcapi as compute_rpc
 from nova.conductor import rpcapi as conductor_rpc
@@ -79,7 +79,10 @@ class Nova:
         )
         for uuid, name, transport in cells:
             objects.CellMapping(
-                context=context, uuid=uuid, name=name, transport_url=transport,
+                context=context,
+                uuid=uuid,
+                name=name,
+                transport_url=transport,
                 database_connection=database_url(folder, name),
             ).create()
 
@@ -98,7 +101,10 @@ class Nova:
             leftover.join()
         try:
             self._computes[host] = _start(
-                life, host=host, binary="nova-compute", topic=compute_rpc.RPC_TOPIC,
+                life,
+                host=host,
+                binary="nova-compute",
+                topic=compute_rpc.RPC_TOPIC,
                 topic_alt=compute_rpc.RPC_TOPIC_ALT,
             )
         except ProcessIsDead:
@@ -191,4 +197,3 @@ def _migrate() -> None:
     migration.db_sync(database="api")
     migration.db_sync(database="main")
     placement_migration.upgrade("head")
-

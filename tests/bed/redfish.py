@@ -20,7 +20,11 @@ from bed.config import LOOPBACK
 
 ROOT = "/redfish/v1"
 RESETS = {
-    "On": "on", "ForceOn": "on", "ForceOff": "off", "GracefulShutdown": "off", "ForceRestart": "cycle",
+    "On": "on",
+    "ForceOn": "on",
+    "ForceOff": "off",
+    "GracefulShutdown": "off",
+    "ForceRestart": "cycle",
     "PowerCycle": "cycle",
 }
 _LONGEST_SILENCE = 120.0
@@ -73,8 +77,9 @@ class _Handler(BaseHTTPRequestHandler):
         except _Failed as failure:
             info = {"MessageId": f"Base.1.8.{failure.key}", "Message": str(failure)}
             status = failure.status
-            answer = {"error": {"code": f"Base.1.8.{failure.key}", "message": str(failure),
-                                "@Message.ExtendedInfo": [info]}}
+            answer = {
+                "error": {"code": f"Base.1.8.{failure.key}", "message": str(failure), "@Message.ExtendedInfo": [info]}
+            }
         self._send(status, answer)
 
     def _send(self, status: int, answer: t.Any) -> None:
@@ -145,15 +150,21 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _service_root() -> dict[str, t.Any]:
     return {
-        "@odata.id": ROOT + "/", "@odata.type": "#ServiceRoot.v1_5_0.ServiceRoot", "Id": "RootService",
-        "Name": "Root Service", "RedfishVersion": "1.8.0", "Systems": {"@odata.id": ROOT + "/Systems"},
+        "@odata.id": ROOT + "/",
+        "@odata.type": "#ServiceRoot.v1_5_0.ServiceRoot",
+        "Id": "RootService",
+        "Name": "Root Service",
+        "RedfishVersion": "1.8.0",
+        "Systems": {"@odata.id": ROOT + "/Systems"},
     }
 
 
 def _collection(systems: list[str]) -> dict[str, t.Any]:
     return {
-        "@odata.id": ROOT + "/Systems", "@odata.type": "#ComputerSystemCollection.ComputerSystemCollection",
-        "Name": "Computer System Collection", "Members@odata.count": len(systems),
+        "@odata.id": ROOT + "/Systems",
+        "@odata.type": "#ComputerSystemCollection.ComputerSystemCollection",
+        "Name": "Computer System Collection",
+        "Members@odata.count": len(systems),
         "Members": [{"@odata.id": f"{ROOT}/Systems/{system}"} for system in systems],
     }
 
@@ -162,13 +173,20 @@ def _system(key: str, bmc: Bmc) -> dict[str, t.Any]:
     path = f"{ROOT}/Systems/{key}"
     identity = bmc.identity("redfish")
     system: dict[str, t.Any] = {
-        "@odata.id": path, "@odata.type": "#ComputerSystem.v1_10_0.ComputerSystem", "Id": key,
-        "Name": bmc.host.name, "HostName": bmc.host.name, "SystemType": "Physical",
+        "@odata.id": path,
+        "@odata.type": "#ComputerSystem.v1_10_0.ComputerSystem",
+        "Id": key,
+        "Name": bmc.host.name,
+        "HostName": bmc.host.name,
+        "SystemType": "Physical",
         "PowerState": "On" if bmc.reports_on("redfish") else "Off",
         "Status": {"State": "Enabled", "Health": "OK"},
-        "Actions": {"#ComputerSystem.Reset": {
-            "target": f"{path}/Actions/ComputerSystem.Reset", "ResetType@Redfish.AllowableValues": list(RESETS),
-        }},
+        "Actions": {
+            "#ComputerSystem.Reset": {
+                "target": f"{path}/Actions/ComputerSystem.Reset",
+                "ResetType@Redfish.AllowableValues": list(RESETS),
+            }
+        },
     }
     if identity:
         system.update(UUID=identity[0], SerialNumber=identity[1])

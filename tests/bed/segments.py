@@ -12,8 +12,14 @@ METHODS = ("ipmi", "redfish")
 
 
 def segments(
-    hosts: t.Mapping[str, t.Any], segments: t.Mapping[str, t.Any], *, method: str = "ipmi", timeout: float = 10,
-    tries: int = 1, only: t.Iterable[str] | None = None, extra: t.Mapping[str, t.Any] | None = None,
+    hosts: t.Mapping[str, t.Any],
+    segments: t.Mapping[str, t.Any],
+    *,
+    method: str = "ipmi",
+    timeout: float = 10,
+    tries: int = 1,
+    only: t.Iterable[str] | None = None,
+    extra: t.Mapping[str, t.Any] | None = None,
 ) -> dict[str, t.Any]:
     """The content of the file.
 
@@ -25,15 +31,20 @@ def segments(
     """
     entries = {}
     for name in only or hosts:
-        levels = [{"timeout": timeout, "tries": tries, "devices": [device(hosts[name], one)]}
-                  for one in method.split("+")]
+        levels = [
+            {"timeout": timeout, "tries": tries, "devices": [device(hosts[name], one)]} for one in method.split("+")
+        ]
         entries[name] = {
-            "fencing": levels, "identity": {"uuid": hosts[name]["uuid"]}, "probe": [hosts[name]["probe"]],
+            "fencing": levels,
+            "identity": {"uuid": hosts[name]["uuid"]},
+            "probe": [hosts[name]["probe"]],
             **(extra or {}).get(name, {}),
         }
     return {
-        "plugin": "openstack_ha.recovery.failover_segments", "cloud": "lab",
-        "segments": {name: dict(segment) for name, segment in segments.items()}, "hosts": entries,
+        "plugin": "openstack_ha.recovery.failover_segments",
+        "cloud": "lab",
+        "segments": {name: dict(segment) for name, segment in segments.items()},
+        "hosts": entries,
     }
 
 
@@ -41,9 +52,15 @@ def device(host: t.Mapping[str, t.Any], method: str) -> dict[str, t.Any]:
     """One fencing device of a host, its password by a lookup."""
     if method not in METHODS:
         raise ValueError(f"method {method!r} is none of {METHODS}")
-    login = {"username": host["user"], "password": "{{ lookup('ansible.builtin.file', '%s') }}" % host["password_file"]}
+    password = "{{ lookup('ansible.builtin.file', '" + host["password_file"] + "') }}"
+    login = {"username": host["user"], "password": password}
     if method == "ipmi":
         return {"method": "ipmi", **host["ipmi"], **login}
     redfish = host["redfish"]
-    return {"method": "redfish", "address": redfish["address"], "system": redfish["system"],
-            "ca_path": redfish["ca"], **login}
+    return {
+        "method": "redfish",
+        "address": redfish["address"],
+        "system": redfish["system"],
+        "ca_path": redfish["ca"],
+        **login,
+    }

@@ -58,8 +58,18 @@ def _world(options: t.Any, ports: t.Any) -> t.Any:
 
 def _write_state(directory: Path, ports: t.Any) -> None:
     new = directory / (STATE + ".new")
-    new.write_text(json.dumps({"pid": os.getpid(), "base": ports.base, "control": ports.control,
-                               "compute": ports.compute, "placement": ports.placement, "others": ports.others}))
+    new.write_text(
+        json.dumps(
+            {
+                "pid": os.getpid(),
+                "base": ports.base,
+                "control": ports.control,
+                "compute": ports.compute,
+                "placement": ports.placement,
+                "others": ports.others,
+            }
+        )
+    )
     new.replace(directory / STATE)
 
 

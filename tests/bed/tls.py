@@ -23,18 +23,32 @@ def server_context(folder: Path) -> ssl.SSLContext:
     """Write ``ca.pem`` into the folder and return what a server needs to be trusted through it."""
     folder.mkdir(parents=True, exist_ok=True)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    authority = _builder("Test bed CA", "Test bed CA", ca_key).add_extension(
-        x509.BasicConstraints(ca=True, path_length=0), critical=True
-    ).add_extension(
-        x509.KeyUsage(False, False, False, False, False, key_cert_sign=True, crl_sign=True, encipher_only=False,
-                      decipher_only=False), critical=True,
-    ).sign(ca_key, hashes.SHA256())
+    authority = (
+        _builder("Test bed CA", "Test bed CA", ca_key)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(
+            x509.KeyUsage(
+                False,
+                False,
+                False,
+                False,
+                False,
+                key_cert_sign=True,
+                crl_sign=True,
+                encipher_only=False,
+                decipher_only=False,
+            ),
+            critical=True,
+        )
+        .sign(ca_key, hashes.SHA256())
+    )
     names = [x509.IPAddress(ipaddress.ip_address(LOOPBACK)), x509.DNSName("localhost")]
-    certificate = _builder("Test bed BMC", "Test bed CA", key).add_extension(
-        x509.SubjectAlternativeName(names), critical=False
-    ).add_extension(
-        x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
-    ).sign(ca_key, hashes.SHA256())
+    certificate = (
+        _builder("Test bed BMC", "Test bed CA", key)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
     (folder / "ca.pem").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

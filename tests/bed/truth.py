@@ -89,7 +89,11 @@ class Truth:
 
     def _record(self, host: str, uuid: str, event: str) -> None:
         line: dict[str, t.Any] = {
-            "monotonic": time.monotonic(), "time": time.time(), "host": host, "uuid": uuid, "event": event,
+            "monotonic": time.monotonic(),
+            "time": time.time(),
+            "host": host,
+            "uuid": uuid,
+            "event": event,
         }
         with self._log.open("a") as log:
             log.write(json.dumps(line) + "\n")

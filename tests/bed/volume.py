@@ -36,8 +36,14 @@ class Volume(StandIn):
         raise KeyError("/".join(parts))
 
     def _version(self) -> dict[str, t.Any]:
-        return {"id": "v3.0", "status": "CURRENT", "version": "3.71", "min_version": "3.0", "updated": LONG_AGO,
-                "links": [{"rel": "self", "href": self._url + "/volume/v3/"}]}
+        return {
+            "id": "v3.0",
+            "status": "CURRENT",
+            "version": "3.71",
+            "min_version": "3.0",
+            "updated": LONG_AGO,
+            "links": [{"rel": "self", "href": self._url + "/volume/v3/"}],
+        }
 
     def _volumes(self, request: Request, parts: list[str]) -> Answer:
         volumes = self.state["volumes"]
@@ -79,8 +85,14 @@ class Volume(StandIn):
     def _attach(self, asked: dict[str, t.Any]) -> dict[str, t.Any]:
         volume = self.state["volumes"][asked["volume_uuid"]]
         attachment: dict[str, t.Any] = {
-            "id": str(uuid.uuid4()), "volume_id": volume["id"], "instance": asked.get("instance_uuid"),
-            "status": "reserved", "attach_mode": "rw", "attached_at": "", "detached_at": "", "connection_info": {},
+            "id": str(uuid.uuid4()),
+            "volume_id": volume["id"],
+            "instance": asked.get("instance_uuid"),
+            "status": "reserved",
+            "attach_mode": "rw",
+            "attached_at": "",
+            "detached_at": "",
+            "connection_info": {},
         }
         self.state["attachments"][attachment["id"]] = attachment
         if asked.get("connector"):
@@ -92,27 +104,55 @@ class Volume(StandIn):
         """The status of a volume follows from its attachments."""
         volume = self.state["volumes"][key]
         mine = [one for one in self.state["attachments"].values() if one["volume_id"] == key]
-        volume["attachments"] = [{
-            "id": key, "attachment_id": one["id"], "volume_id": key, "server_id": one["instance"],
-            "host_name": (one.get("connector") or {}).get("host"), "device": "/dev/vda", "attached_at": LONG_AGO,
-        } for one in mine]
+        volume["attachments"] = [
+            {
+                "id": key,
+                "attachment_id": one["id"],
+                "volume_id": key,
+                "server_id": one["instance"],
+                "host_name": (one.get("connector") or {}).get("host"),
+                "device": "/dev/vda",
+                "attached_at": LONG_AGO,
+            }
+            for one in mine
+        ]
         states = {one["status"] for one in mine}
         volume["status"] = "available" if not mine else "in-use" if "attached" in states else "attaching"
 
 
 def _connect(attachment: dict[str, t.Any], connector: dict[str, t.Any]) -> None:
-    attachment.update(connector=connector, status="attaching", connection_info={
-        "driver_volume_type": "rbd", "volume_id": attachment["volume_id"], "attachment_id": attachment["id"],
-        "target_lun": 0, "name": "volumes/" + attachment["volume_id"],
-    })
+    attachment.update(
+        connector=connector,
+        status="attaching",
+        connection_info={
+            "driver_volume_type": "rbd",
+            "volume_id": attachment["volume_id"],
+            "attachment_id": attachment["id"],
+            "target_lun": 0,
+            "name": "volumes/" + attachment["volume_id"],
+        },
+    )
 
 
 def _new_volume(asked: dict[str, t.Any]) -> dict[str, t.Any]:
     return {
-        "id": str(uuid.uuid4()), "name": asked.get("name"), "size": asked.get("size") or 1, "status": "available",
-        "bootable": "true", "attachments": [], "availability_zone": "nova", "multiattach": False,
-        "metadata": {}, "encrypted": False, "description": None, "volume_type": "shared", "snapshot_id": None,
-        "source_volid": None, "os-vol-tenant-attr:tenant_id": PROJECT, "created_at": LONG_AGO,
+        "id": str(uuid.uuid4()),
+        "name": asked.get("name"),
+        "size": asked.get("size") or 1,
+        "status": "available",
+        "bootable": "true",
+        "attachments": [],
+        "availability_zone": "nova",
+        "multiattach": False,
+        "metadata": {},
+        "encrypted": False,
+        "description": None,
+        "volume_type": "shared",
+        "snapshot_id": None,
+        "source_volid": None,
+        "os-vol-tenant-attr:tenant_id": PROJECT,
+        "created_at": LONG_AGO,
         "volume_image_metadata": {"image_id": IMAGE_ID, "min_disk": "0", "min_ram": "0"},
-        "shared_targets": False, "service_uuid": None,
+        "shared_targets": False,
+        "service_uuid": None,
     }

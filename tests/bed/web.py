@@ -105,10 +105,13 @@ def json_app(handle: t.Callable[[Request], Answer]) -> App:
             answer = raised
         except KeyError as missing:
             message = f"not found: {missing}"
-            answer = Answer(404, {
-                "error": {"message": message, "code": 404, "title": "Not Found"},
-                "NeutronError": {"type": "NotFound", "message": message, "detail": ""},
-            })
+            answer = Answer(
+                404,
+                {
+                    "error": {"message": message, "code": 404, "title": "Not Found"},
+                    "NeutronError": {"type": "NotFound", "message": message, "detail": ""},
+                },
+            )
         return answer.send(start_response, environ["REQUEST_METHOD"])
 
     return app

@@ -37,10 +37,30 @@ def wait_until(accept: t.Callable[[], t.Any], timeout: float = 15) -> t.Any:
 def ipmi(bed: Bed, host: str, *words: str, password: str | None = None) -> subprocess.CompletedProcess[str]:
     login = bed.hosts[host]
     return subprocess.run(
-        ["ipmitool", "-I", "lanplus", "-H", login["ipmi"]["address"], "-p", str(login["ipmi"]["port"]), "-U",
-         login["user"], "-E", "-C", str(login["ipmi"]["cipher_suite"]), "-N", "1", "-R", "1", *words],
-        env={**os.environ, "IPMI_PASSWORD": password or login["password"]}, capture_output=True, text=True,
-        check=False, timeout=30,
+        [
+            "ipmitool",
+            "-I",
+            "lanplus",
+            "-H",
+            login["ipmi"]["address"],
+            "-p",
+            str(login["ipmi"]["port"]),
+            "-U",
+            login["user"],
+            "-E",
+            "-C",
+            str(login["ipmi"]["cipher_suite"]),
+            "-N",
+            "1",
+            "-R",
+            "1",
+            *words,
+        ],
+        env={**os.environ, "IPMI_PASSWORD": password or login["password"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
     )
 
 
@@ -52,7 +72,8 @@ def redfish(bed: Bed, host: str, reset: str = "", password: str | None = None, t
     manager = urllib.request.HTTPPasswordMgrWithDefaultRealm()
     manager.add_password(None, place["address"], login["user"], password or login["password"])
     opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context),
+        urllib.request.ProxyHandler({}),
+        urllib.request.HTTPSHandler(context=context),
         urllib.request.HTTPBasicAuthHandler(manager),
     )
     url = place["address"] + place["system"]
@@ -60,7 +81,8 @@ def redfish(bed: Bed, host: str, reset: str = "", password: str | None = None, t
         with opener.open(url, timeout=timeout) as answer:
             return json.load(answer)
     request = urllib.request.Request(
-        url + "/Actions/ComputerSystem.Reset", json.dumps({"ResetType": reset}).encode(),
+        url + "/Actions/ComputerSystem.Reset",
+        json.dumps({"ResetType": reset}).encode(),
         {"Content-Type": "application/json"},
     )
     try:
@@ -173,8 +195,15 @@ def test_conditions_differ_in_what_still_lives(cloud: Bed) -> None:
 
 def test_a_thread_of_a_dead_host_starts_no_guest(cloud: Bed) -> None:
     cloud.knobs("cmp01", spawn_delay=30)
-    body = {"server": {"name": "late", "flavorRef": cloud.flavor(), "imageRef": "11111111-1111-4111-8111-111111111111",
-                       "networks": "none", "host": "cmp01"}}
+    body = {
+        "server": {
+            "name": "late",
+            "flavorRef": cloud.flavor(),
+            "imageRef": "11111111-1111-4111-8111-111111111111",
+            "networks": "none",
+            "host": "cmp01",
+        }
+    }
     uuid = cloud.request("POST", "/servers", body)["server"]["id"]
     cloud.await_server(uuid, lambda one: one["OS-EXT-STS:task_state"] == "spawning")
     cloud.kill_compute("cmp01")
@@ -256,7 +285,9 @@ def test_a_bmc_can_be_another_ones(cloud: Bed) -> None:
     mine, other = cloud.hosts["cmp01"]["uuid"], cloud.hosts["cmp02"]["uuid"]
     assert mine in ipmi(cloud, "cmp01", "mc", "guid").stdout
     assert (redfish(cloud, "cmp01")["UUID"], redfish(cloud, "cmp01")["SerialNumber"]) == (
-        mine, cloud.hosts["cmp01"]["serial"])
+        mine,
+        cloud.hosts["cmp01"]["serial"],
+    )
     cloud.bmc_fault("cmp01", "wrong_machine:cmp02")
     assert other in ipmi(cloud, "cmp01", "mc", "guid").stdout
     assert redfish(cloud, "cmp01")["UUID"] == other
@@ -278,8 +309,10 @@ def test_calls_are_counted_by_route_and_novas_own_are_not(cloud: Bed) -> None:
 
     calls = cloud.api_calls()
     assert calls["by_route"] == {
-        "compute GET /v2.1/servers/detail": 1, "compute GET /v2.1/servers/{id}": 2,
-        "compute POST /v2.1/servers/{id}/action reboot": 1, "identity POST /identity/v3/auth/tokens": 1,
+        "compute GET /v2.1/servers/detail": 1,
+        "compute GET /v2.1/servers/{id}": 2,
+        "compute POST /v2.1/servers/{id}/action reboot": 1,
+        "identity POST /identity/v3/auth/tokens": 1,
     }
     assert (calls["tokens"], calls["total"]) == (1, 5)
     assert calls["by_kind"] == {"token": 1, "read": 3, "write": 1}
@@ -339,8 +372,9 @@ def test_servers_can_have_volumes_ports_groups_and_sizes(cloud: Bed) -> None:
     assert target not in ("cmp01", "cmp02")
     [port] = cloud.request("GET", f"/network/v2.0/ports?device_id={first}", service="others")["ports"]
     assert port["binding:host_id"] == target
-    attachments = cloud.request(
-        "GET", f"/volume/v3/attachments/detail?instance_id={first}", service="others")["attachments"]
+    attachments = cloud.request("GET", f"/volume/v3/attachments/detail?instance_id={first}", service="others")[
+        "attachments"
+    ]
     assert [one["connector"]["host"] for one in attachments] == [target]
 
 
@@ -368,8 +402,11 @@ def test_spawning_can_be_slow_or_fail_and_capacity_can_change(cloud: Bed) -> Non
     with pytest.raises(BedError, match="1 failed"):
         cloud.fill("cmp01", 1)
     cloud.knobs("cmp02", vcpus=7, memory_mb=4096)
-    provider = next(one["uuid"] for one in cloud.request("GET", "/resource_providers", service="placement")[
-        "resource_providers"] if one["name"] == "cmp02")
+    provider = next(
+        one["uuid"]
+        for one in cloud.request("GET", "/resource_providers", service="placement")["resource_providers"]
+        if one["name"] == "cmp02"
+    )
     inventory = cloud.request("GET", f"/resource_providers/{provider}/inventories", service="placement")["inventories"]
     assert (inventory["VCPU"]["total"], inventory["MEMORY_MB"]["total"]) == (7, 4096)
     cloud.knobs("cmp03", spawn_delay=1.5)
@@ -394,7 +431,8 @@ def test_reset_leaves_nothing_behind(cloud: Bed) -> None:
 
     assert cloud.servers() == []
     assert (cloud.running(), cloud.truth_events()) == ({}, [])
-    assert {(one["state"], one["status"], one["zone"]) for one in cloud.services().values()} == {("up", "enabled", "nova")}
+    services = cloud.services().values()
+    assert {(one["state"], one["status"], one["zone"]) for one in services} == {("up", "enabled", "nova")}
     assert {(one["power"], one["condition"]) for one in cloud.status().values()} == {("on", "running")}
     assert "is on" in ipmi(cloud, "cmp05", "power", "status").stdout
     assert cloud.request("GET", "/network/v2.0/ports", service="others")["ports"] == []
@@ -419,8 +457,10 @@ def test_a_snapshot_brings_its_servers_back(cloud: Bed) -> None:
 
 def test_the_segments_file_says_how_to_reach_each_host(cloud: Bed, tmp_path: Path) -> None:
     path = cloud.segments_file(
-        tmp_path / "lab.failover_segments.yml", {"rack1": {"hosts": ["cmp01"], "reserved_hosts": ["cmp02"]}},
-        method="ipmi+redfish", only=["cmp01", "cmp02"],
+        tmp_path / "lab.failover_segments.yml",
+        {"rack1": {"hosts": ["cmp01"], "reserved_hosts": ["cmp02"]}},
+        method="ipmi+redfish",
+        only=["cmp01", "cmp02"],
     )
     content = json.loads(path.read_text())
     first, second = content["hosts"]["cmp01"]["fencing"]
@@ -437,18 +477,22 @@ def test_an_older_cloud_says_so_and_refuses_newer_microversions(tmp_path: Path) 
         with pytest.raises(BedError, match="406"):
             user_call(bed, token, "GET", "/v2.1/servers", microversion="2.69")
         user_call(bed, token, "GET", "/v2.1/servers", microversion="2.68")
+        assert bed.api_calls()["tokens"] == 1, "nova-api's own first login is not the user's"
         assert bed.fill("cmp01", 1), "the bed's own calls may be newer"
 
 
 def test_service_hosts_and_hypervisors_may_have_different_names(tmp_path: Path) -> None:
     hosts: list[str | dict[str, t.Any]] = [
-        {"name": "cmp01", "hypervisor": "cmp01.dc1.example.net"}, "cmp02.a.example", "cmp02.b.example",
+        {"name": "cmp01", "hypervisor": "cmp01.dc1.example.net"},
+        "cmp02.a.example",
+        "cmp02.b.example",
     ]
     with Bed.start(tmp_path / "names", hosts=hosts) as bed:
         assert set(bed.services()) == {"cmp01", "cmp02.a.example", "cmp02.b.example"}
         hypervisors = bed.request("GET", "/os-hypervisors/detail")["hypervisors"]
         assert {(one["service"]["host"], one["hypervisor_hostname"]) for one in hypervisors} == {
-            ("cmp01", "cmp01.dc1.example.net"), ("cmp02.a.example", "cmp02.a.example"),
+            ("cmp01", "cmp01.dc1.example.net"),
+            ("cmp02.a.example", "cmp02.a.example"),
             ("cmp02.b.example", "cmp02.b.example"),
         }
         [vm] = bed.fill("cmp01", 1)
@@ -489,3 +533,23 @@ def test_a_bed_that_can_not_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(BedError, match="no_such_option"):
         Bed.start(tmp_path / "broken", computes=1, conf={"DEFAULT.report_interval": "no_such_option"})
     assert processes_of(tmp_path / "broken") == []
+
+
+def test_access_rules_of_an_application_credential_are_enforced(cloud: Bed) -> None:
+    rules = [
+        {"service": "compute", "method": "GET", "path": "/v2.1/servers"},
+        {"service": "placement", "method": "GET", "path": "/resource_providers"},
+    ]
+    made = cloud.application_credential("narrow", rules)
+    method = {"methods": ["application_credential"]}
+    body = {"auth": {"identity": {**method, "application_credential": {"id": made["id"], "secret": made["secret"]}}}}
+    _answer, headers = call("POST", f"http://127.0.0.1:{cloud.ports['others']}/identity/v3/auth/tokens", body)
+    token = headers["X-Subject-Token"]
+
+    assert user_call(cloud, token, "GET", "/v2.1/servers")["servers"] == []
+    with pytest.raises(BedError, match="401"):
+        user_call(cloud, token, "GET", "/v2.1/os-services")
+    placement = f"http://127.0.0.1:{cloud.ports['placement']}"
+    assert call("GET", placement + "/resource_providers", headers={"X-Auth-Token": token})[0]["resource_providers"]
+    with pytest.raises(BedError, match="401"):
+        call("GET", placement + "/traits", headers={"X-Auth-Token": token})
