@@ -32,15 +32,39 @@ import typing as t
 import uuid
 from pathlib import Path
 
+from bed import config
 from bed.config import LOOPBACK, is_free
-from bed.hosts import Host
 
 PROTOCOLS = ("ipmi", "redfish")
-FAULTS = frozenset({
-    "", "stuck", "refuse", "already_off", "delay", "lie", "silent", "no_identity", "wrong_identity", "wrong_machine",
-    "http500",
-})
+FAULTS = frozenset(
+    {
+        "",
+        "stuck",
+        "refuse",
+        "already_off",
+        "delay",
+        "lie",
+        "silent",
+        "no_identity",
+        "wrong_identity",
+        "wrong_machine",
+        "http500",
+    }
+)
 USER = "admin"
+
+
+class Host(t.Protocol):
+    """What a BMC needs of the host that it is built into."""
+
+    spec: config.Host
+    name: str
+    powered: bool
+    on_power: t.Callable[[], None]
+
+    def power_on(self) -> None: ...
+
+    def power_off(self) -> None: ...
 
 
 class Refused(Exception):
@@ -50,7 +74,7 @@ class Refused(Exception):
 class Bmc:
     """What a BMC does, whatever it speaks."""
 
-    def __init__(self, host: Host, all_hosts: dict[str, Host]) -> None:
+    def __init__(self, host: Host, all_hosts: t.Mapping[str, Host]) -> None:
         self.host = host
         self._all = all_hosts
         self._faults = dict.fromkeys(PROTOCOLS, "")
@@ -182,18 +206,38 @@ class IpmiSim:
         hook.chmod(0o755)
         self.publish()
         self._identity = self._bmc.identity("ipmi")
-        (self._folder / "lan.conf").write_text(_LAN.format(
-            name=name, address=LOOPBACK, port=self._port, guid=_guid_line(self._identity), user=USER,
-            password=self._bmc.host.spec.bmc_password,
-            hook=f"{hook} {self._folder / 'power'} {self._control_port} {name}",
-        ))
+        (self._folder / "lan.conf").write_text(
+            _LAN.format(
+                name=name,
+                address=LOOPBACK,
+                port=self._port,
+                guid=_guid_line(self._identity),
+                user=USER,
+                password=self._bmc.host.spec.bmc_password,
+                hook=f"{hook} {self._folder / 'power'} {self._control_port} {name}",
+            )
+        )
         (self._folder / "emu.conf").write_text(_EMULATION)
         (self._folder / "state").mkdir(exist_ok=True)
         with (self._folder / "out").open("wb") as out:
             self._process = subprocess.Popen(
-                [_tool("setpriv"), "--pdeathsig", "KILL", _tool("ipmi_sim"), "-n", "-c", self._folder / "lan.conf",
-                 "-f", self._folder / "emu.conf", "-s", self._folder / "state"],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+                [
+                    _tool("setpriv"),
+                    "--pdeathsig",
+                    "KILL",
+                    _tool("ipmi_sim"),
+                    "-n",
+                    "-c",
+                    self._folder / "lan.conf",
+                    "-f",
+                    self._folder / "emu.conf",
+                    "-s",
+                    self._folder / "state",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
             )
         self._await_port()
 

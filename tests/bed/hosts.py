@@ -2,48 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The hosts: power, nova-compute, and the port that answers while a host lives."""
+"""The hosts: power, and nova-compute."""
 
 from __future__ import annotations
 
-import socket
 import threading
 import typing as t
 
 from bed import config
-from bed.config import LOOPBACK
 from bed.driver import Machine, TruthDriver
 from bed.life import Life
 from bed.nova_services import CONF, Nova
+from bed.probe import Probe
 from bed.truth import Truth
-
-
-class Probe:
-    """A TCP port on the loopback address that accepts and closes connections while it is open."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self._listener: socket.socket | None = None
-
-    def open(self) -> None:
-        if self._listener is None:
-            self._listener = socket.create_server((LOOPBACK, self.port), backlog=64)
-            threading.Thread(target=_accept, args=(self._listener,), daemon=True, name=f"probe-{self.port}").start()
-
-    def close(self) -> None:
-        if self._listener is not None:
-            self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-            self._listener = None
-
-
-def _accept(listener: socket.socket) -> None:
-    while True:
-        try:
-            connection, _address = listener.accept()
-        except OSError:
-            return
-        connection.close()
 
 
 class Host:
@@ -59,8 +30,12 @@ class Host:
         self._lock = threading.RLock()
         self._heartbeat: threading.Event | None = None
         self._defaults: dict[str, t.Any] = {
-            "vcpus": spec.vcpus, "memory_mb": spec.memory_mb, "local_gb": spec.local_gb,
-            "spawn_delay": 0.0, "spawn_fails": False, "shared_storage": shared_storage,
+            "vcpus": spec.vcpus,
+            "memory_mb": spec.memory_mb,
+            "local_gb": spec.local_gb,
+            "spawn_delay": 0.0,
+            "spawn_fails": False,
+            "shared_storage": shared_storage,
         }
         TruthDriver.machines[spec.name] = Machine(spec.name, spec.hypervisor, **self._defaults)
 

@@ -6,49 +6,43 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import json
-import queue
 import shutil
 import threading
 import typing as t
 from pathlib import Path
 
-from bed import config, databases, patches, tls
-from bed.bmc import PROTOCOLS, USER, Bmc, IpmiSim, Refused
+from bed import config, databases, patches
+from bed.bmc import PROTOCOLS
 from bed.config import LOOPBACK, Options, Ports
 from bed.driver import TruthDriver
 from bed.fakes import PROJECT, StandIn
 from bed.front import Fault, Front
-from bed.hosts import Host, Probe
+from bed.hosts import Host
 from bed.identity import Identity
 from bed.image import Image
 from bed.network import Network
 from bed.nova_services import Nova
-from bed.redfish import Service
+from bed.probe import Probe
+from bed.stage import Stage
 from bed.truth import Truth
 from bed.volume import Volume
-from bed.web import Answer, Request, json_app, serve
+from bed.web import json_app, serve
 
 BASELINE = "baseline"
 
 
-class World:
+class World(Stage):
     """The bed. Public methods that begin with ``do_`` are what a client may call."""
 
     def __init__(self, options: Options, ports: Ports) -> None:
-        self.options, self.ports = options, ports
-        self.front = Front()
         self.truth = TruthDriver.truth = Truth(options.directory)
+        super().__init__(options.directory, ports, self.truth)
+        self.options = options
+        self.front = Front()
         self.nova = Nova(options)
-        self.hosts: dict[str, Host] = {}
-        self.bmcs: dict[str, Bmc] = {}
-        self.sims: dict[str, IpmiSim] = {}
         self.stand_ins = self._stand_ins()
         self._snapshots: dict[str, tuple[t.Any, t.Any]] = {}
         self._lock = threading.RLock()
-        # ipmi_sim processes must be children of the main thread: see IpmiSim
-        self.main_thread_jobs: queue.Queue[concurrent.futures.Future[None]] = queue.Queue()
 
     def _stand_ins(self) -> dict[str, StandIn]:
         others = f"http://{LOOPBACK}:{self.ports.others}"
@@ -63,7 +57,9 @@ class World:
             ("volumev3", "cinderv3", volume),
         ]
         return {
-            "identity": Identity(others, catalog, self.front), "image": Image(others), "network": Network(others),
+            "identity": Identity(others, catalog, self.front),
+            "image": Image(others),
+            "network": Network(others),
             "volume": Volume(others),
         }
 
@@ -74,104 +70,20 @@ class World:
         self.nova.configure()
         serve(self.front.wrap("placement", self.nova.prepare_databases()), self.ports.placement)
         serve(self.front.wrap("compute", self.nova.start_control_plane()), self.ports.compute)
-        self._build_hosts()
-        serve(json_app(self._control), self.ports.control)
-        for sim in self.sims.values():
-            sim.start()
-        self._start_all_hosts()
+        self.build_hosts(self.options.hosts, self._make_host)
+        serve(json_app(self.control), self.ports.control)
+        self.start_sims()
+        self.start_all_hosts()
         self.nova.discover_hosts()
-        self._write_hosts_json()
         self.do_snapshot(BASELINE)
         self.front.clear()
 
-    def _build_hosts(self) -> None:
-        context = tls.server_context(self.options.directory / "tls")
-        for index, spec in enumerate(self.options.hosts):
-            ports = self.ports.host(index)
-            host = Host(spec, self.nova, self.truth, Probe(ports["probe"]), self.options.shared_storage)
-            host.on_power = self._publish_power
-            bmc = Bmc(host, self.hosts)
-            self.hosts[spec.name], self.bmcs[spec.name] = host, bmc
-            self.sims[spec.name] = IpmiSim(self.options.directory, bmc, ports["ipmi"], self.ports.control)
-            Service(ports["redfish"], [bmc], context)
-        Service(self.ports.redfish, list(self.bmcs.values()), context)
-
-    def _start_all_hosts(self) -> None:
-        with concurrent.futures.ThreadPoolExecutor(len(self.hosts)) as pool:
-            list(pool.map(Host.start, self.hosts.values()))
-
-    def _publish_power(self) -> None:
-        for sim in self.sims.values():
-            sim.publish()
-
-    def close(self) -> None:
-        for sim in self.sims.values():
-            sim.stop()
-
-    def _in_main_thread(self, function: t.Callable[[], None]) -> None:
-        if threading.current_thread() is threading.main_thread():
-            return function()
-        done: concurrent.futures.Future[None] = concurrent.futures.Future()
-        done.function = function  # type: ignore[attr-defined]
-        self.main_thread_jobs.put(done)
-        return done.result(30)
-
-    def run_main_thread_job(self, wait: float) -> None:
-        """Do one job that others have for the main thread, if there is one within this time."""
-        try:
-            job = self.main_thread_jobs.get(timeout=wait)
-        except queue.Empty:
-            return
-        try:
-            job.set_result(job.function())  # type: ignore[attr-defined]
-        except Exception as error:  # the one who waits for it gets it
-            job.set_exception(error)
-
-    def _write_hosts_json(self) -> None:
-        facts = {}
-        for index, (name, host) in enumerate(self.hosts.items()):
-            ports, secret = self.ports.host(index), self.options.directory / "secrets" / name
-            secret.parent.mkdir(exist_ok=True)
-            secret.write_text(host.spec.bmc_password)
-            secret.chmod(0o600)
-            facts[name] = {
-                "name": name, "hypervisor": host.spec.hypervisor, "uuid": host.spec.uuid, "serial": host.spec.serial,
-                "user": USER, "password": host.spec.bmc_password, "password_file": str(secret),
-                "ipmi": {"address": LOOPBACK, "port": ports["ipmi"], "cipher_suite": 3},
-                "redfish": {
-                    "address": f"https://{LOOPBACK}:{ports['redfish']}", "system": f"/redfish/v1/Systems/{host.spec.uuid}",
-                    "ca": str(self.options.directory / "tls" / "ca.pem"),
-                    "shared_address": f"https://{LOOPBACK}:{self.ports.redfish}",
-                },
-                "probe": f"tcp://{LOOPBACK}:{ports['probe']}",
-            }
-        (self.options.directory / "hosts.json").write_text(json.dumps(facts, indent=1))
-
-    def _control(self, request: Request) -> Answer:
-        parts = request.parts
-        if parts[:1] == ["ipmi"]:
-            try:
-                self.bmcs[parts[1]].order("ipmi", parts[2])
-            except Refused as refused:
-                return Answer(409, {"error": str(refused)})
-            return Answer(200, {})
-        try:
-            result = getattr(self, f"do_{parts[1]}")(**request.body)
-        except Exception as error:  # goes to the client, who raises it
-            return Answer(500, {"error": f"{type(error).__name__}: {error}"})
-        return Answer(200, {"result": result})
-
-    def do_host(self, host: str, what: str, **kwargs: t.Any) -> None:
-        """One of the things that can happen to a host: see :class:`bed.hosts.Host`."""
-        getattr(self.hosts[host], what)(**kwargs)
+    def _make_host(self, spec: config.Host, probe_port: int) -> Host:
+        return Host(spec, self.nova, self.truth, Probe(probe_port), self.options.shared_storage)
 
     def do_knobs(self, host: str | None, knobs: dict[str, t.Any]) -> None:
         for one in [self.hosts[host]] if host else self.hosts.values():
             one.set_knobs(knobs)
-
-    def do_bmc_fault(self, host: str, fault: str, protocols: list[str] | None = None) -> None:
-        self.bmcs[host].set_fault(fault, protocols or PROTOCOLS)
-        self._in_main_thread(self.sims[host].follow)
 
     def do_api_fault(self, **fault: t.Any) -> int:
         return self.front.add_fault(Fault(**fault))
@@ -210,16 +122,6 @@ class World:
     def do_haste(self, on: bool) -> None:
         patches.Haste.on = on
 
-    def do_status(self) -> dict[str, t.Any]:
-        return {
-            name: {
-                "power": "on" if host.powered else "off", "condition": host.condition,
-                "faults": {protocol: ":".join(filter(None, self.bmcs[name].fault(protocol))) for protocol in PROTOCOLS},
-                "guests": {uuid: state for uuid, (_name, state) in self.truth.guests(name).items()},
-            }
-            for name, host in self.hosts.items()
-        }
-
     def do_snapshot(self, name: str) -> None:
         with self._lock:
             databases.save(self.options.directory, self._folder(name))
@@ -240,7 +142,7 @@ class World:
             for key, one in self.stand_ins.items():
                 one.restore(state[key])
             self.nova.forget()
-            self._start_all_hosts()
+            self.start_all_hosts()
             self.front.clear()
 
     def _heal(self) -> None:
