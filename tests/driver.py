@@ -26,6 +26,17 @@ class Outcome:
         return self.rc == 0
 
 
+def until(condition: t.Callable[[], t.Any], seconds: float = 60, pause: float = 0.05) -> t.Any:
+    """Wait until the condition gives something true, and return that."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
+        time.sleep(pause)
+
+
 class Playbooks:
     """The playbooks, for one inventory and one journal.
 
