@@ -79,6 +79,7 @@ aggregates:
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _reserved, _run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Cloud, Json, connect
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
 
 
@@ -100,10 +101,12 @@ def _take(call: Call, cloud: Cloud, service: Json, recovery: _run.Run | None) ->
     aggregates = _reserved.missing_aggregates(cloud, host, like) if like else []
     after = {**service, **change, "disabled_reason": None}
     if not call.check_mode:
+        if recovery:
+            recovery.check()
+            _note_use(recovery.journal, recovery.id, service)
         for aggregate in aggregates:
             _reserved.join(cloud, aggregate, host)
         if change:
-            _use(call, recovery, service)
             after = _compute.update_service(cloud, service["id"], change)
     return {
         "changed": bool(change or aggregates),
@@ -113,17 +116,22 @@ def _take(call: Call, cloud: Cloud, service: Json, recovery: _run.Run | None) ->
     }
 
 
-def _use(call: Call, recovery: _run.Run | None, service: Json) -> None:
-    """Journal the former reason before it is gone."""
-    if recovery:
-        recovery.check()
-        recovery.journal.use_reserved(recovery.id, service["host"], call.params["segment"], service["disabled_reason"])
+def _note_use(journal: Journal, run_id: str, service: Json) -> None:
+    """Journal the former reason before it is gone; from a run that has taken the host already, if need be."""
+    reason = service["disabled_reason"]
+    if service["status"] == "enabled":
+        earlier = journal.reserved_uses(host=service["host"], state="taken")
+        if not earlier:
+            return  # in ordinary service: nothing to give back
+        reason = earlier[-1]["reason_before"]
+    journal.use_reserved(run_id, service["host"], None, reason)
 
 
 def _give_back(call: Call, cloud: Cloud, service: Json, recovery: _run.Run | None) -> Result:
     host = service["host"]
     uses = recovery.journal.reserved_uses(host=host, state="taken") if recovery else []
-    consumed = _reserved.used_by(cloud, host)
+    others = [use for use in uses if recovery and _is_others(recovery, use)]
+    consumed = _reserved.used_by(cloud, host) + [f"run {use['run_id']}" for use in others]
     change: Json = {}
     if not consumed and service["status"] == "enabled":
         reason = uses[-1]["reason_before"] if uses else None
@@ -135,13 +143,19 @@ def _give_back(call: Call, cloud: Cloud, service: Json, recovery: _run.Run | Non
         after = _compute.update_service(cloud, service["id"], change)
     if recovery and not call.check_mode:
         for use in uses:
-            recovery.journal.set_reserved(use["id"], "consumed" if consumed else "returned")
+            if use not in others:
+                recovery.journal.set_reserved(use["id"], "consumed" if consumed else "returned")
     return {
         "changed": bool(change),
         "host": host,
         "consumed": consumed,
         "diff": {"before": _reserved.shown(service), "after": _reserved.shown(after)},
     }
+
+
+def _is_others(recovery: _run.Run, use: Json) -> bool:
+    """Whether another run, still at work, counts on the host."""
+    return use["run_id"] != recovery.id and recovery.journal.run(use["run_id"])["state"] == "open"
 
 
 TASK = Task(
