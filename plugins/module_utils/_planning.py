@@ -20,8 +20,8 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._planner imp
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy import protection
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._vmstate import Step, next_step
 
-#: Ledger states of VMs that have left the failed host, or may have, and are not verified yet.
-_TO_FOLLOW = ("requested", "landed", "started")
+#: Ledger states of VMs that are not seen to their end yet, wherever they are.
+_NOT_FINAL = ("planned", "requesting", "requested", "landed", "started", "pending", "failed")
 
 
 def make_plan(cloud: Cloud, topology: Json, failed: t.Sequence[str], ledger: t.Iterable[Json] = ()) -> Json:
@@ -29,8 +29,7 @@ def make_plan(cloud: Cloud, topology: Json, failed: t.Sequence[str], ledger: t.I
 
     :param topology: The variable ``ha_topology`` of the inventory plugin.
     :param ledger: Lines that an earlier run of the same incident wrote.
-    :returns: ``lines`` in order, ``room`` left on targets, ``reserved_hosts`` that the plan uses and that
-        are still disabled.
+    :returns: ``lines`` in order, ``room`` left on targets, ``reserved_hosts`` that the plan uses.
     """
     for host in failed:
         if host not in topology["hosts"] or not topology["hosts"][host].get("segment"):
@@ -91,7 +90,7 @@ class _Planning:
 
     def _reserved_used(self, lines: list[Json]) -> list[str]:
         used = {line["target"] for line in lines if line["step"] == "evacuate"}
-        return sorted(host for host in used if self._services[host]["status"] == "disabled")
+        return sorted(host for host in used if self._hosts[host]["role"] == "reserved")
 
     def _read_room(self) -> Room:
         providers = {target.name: self._hosts[target.name]["hypervisor_id"] for target in self._targets()}
@@ -129,7 +128,6 @@ class _Planning:
             zone_is_pinned=bool(server.get("pinned_availability_zone")),
             target=record.get("dest_compute") if record and step.action == "follow" else None,
             floor=_floor(record, following=step.action == "follow"),
-            unsettled=earlier.get("state") == "requesting",
         )
 
     def _step(self, server: Json, segment: Json, host: str) -> tuple[Step, int]:
@@ -145,7 +143,7 @@ class _Planning:
         return [
             self._moved_vm(line)
             for line in self._ledger.values()
-            if line["server_id"] not in here and line["state"] in (*_TO_FOLLOW, "requesting", "pending", "failed")
+            if line["server_id"] not in here and line["state"] in _NOT_FINAL
         ]
 
     def _moved_vm(self, line: Json) -> Vm:

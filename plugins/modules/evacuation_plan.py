@@ -79,7 +79,7 @@ room:
   returned: success
   type: dict
 reserved_hosts:
-  description: Reserved hosts that the plan uses and that are still disabled.
+  description: Reserved hosts that the plan uses.
   returned: success
   type: list
   elements: str
