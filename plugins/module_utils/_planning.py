@@ -120,7 +120,7 @@ class _Planning:
             segment=segment_name,
             step=step.action,
             reason=step.reason,
-            former=earlier.get("former_state") or step.former,
+            former=_former(server, earlier, step),
             reset=step.reset,
             priority=priority,
             need=self._needs[host].get(server["id"]) or _flavor_need(server),
@@ -185,6 +185,13 @@ def _newest(cloud: Cloud, host: str) -> dict[str, Json]:
     for record in _compute.evacuations_from(cloud, host):
         newest.setdefault(record["instance_uuid"], record)
     return newest
+
+
+def _former(server: Json, earlier: Json, step: Step) -> str:
+    """An evacuation that failed has left the server in ERROR: then only the ledger knows how it was before."""
+    if server.get("OS-EXT-STS:vm_state") == "error" and earlier.get("former_state"):
+        return str(earlier["former_state"])
+    return step.former
 
 
 def _floor(record: Json | None, following: bool) -> int:
