@@ -34,7 +34,6 @@ from bed.segments import segments
 
 TESTS = Path(__file__).resolve().parents[1]
 BUILD = TESTS.parent / "build"
-_START_SECONDS = 120
 
 
 def default_python() -> str:
@@ -45,9 +44,13 @@ def default_python() -> str:
 class Bed(Cloud):
     """A running bed."""
 
+    SERVER: t.ClassVar[str] = "bed.server"
+    START_SECONDS: t.ClassVar[float] = 120
+    TEMPLATE: t.ClassVar[Path] = BUILD / "bed-template"
+
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.ports: dict[str, int] = json.loads((directory / "state.json").read_text())
+        self.ports: dict[str, t.Any] = json.loads((directory / "state.json").read_text())
         self.hosts: dict[str, t.Any] = json.loads((directory / "hosts.json").read_text())
         self._process: subprocess.Popen[bytes] | None = None
         super().__init__(self.ports)
@@ -78,11 +81,11 @@ class Bed(Cloud):
         directory.mkdir(parents=True)
         wanted = hosts or [f"cmp{number:02d}" for number in range(1, computes + 1)]
         specs = [Host(one) if isinstance(one, str) else Host(**one) for one in wanted]
-        kept = Path(template or BUILD / "bed-template").resolve()
+        kept = Path(template or cls.TEMPLATE).resolve()
         Options(directory=directory, template=kept, hosts=specs, **options).write(directory / "options.json")
-        process = _launch(directory, python or default_python(), detached)
+        process = _launch(cls.SERVER, directory, python or default_python(), detached)
         try:
-            _await_ready(directory, process)
+            _await_ready(directory, process, cls.START_SECONDS)
             bed = cls(directory)
         except BaseException:
             process.kill()
@@ -202,7 +205,7 @@ class Bed(Cloud):
 
     @contextlib.contextmanager
     def haste(self) -> t.Iterator[None]:
-        """While a scene is set: see :func:`bed.patches._allow_haste`. :meth:`fill` does it by itself."""
+        """While a scene is set: see :func:`bed.patches.allow_haste`. :meth:`fill` does it by itself."""
         self.control("haste", on=True)
         try:
             yield
@@ -257,8 +260,8 @@ class Bed(Cloud):
         return path
 
 
-def _launch(directory: Path, python: str, detached: bool) -> subprocess.Popen[bytes]:
-    command = [python, "-m", "bed.server", str(directory)]
+def _launch(server: str, directory: Path, python: str, detached: bool) -> subprocess.Popen[bytes]:
+    command = [python, "-m", server, str(directory)]
     if not detached:
         command.append(str(os.getpid()))
     with (directory / "server.log").open("wb") as log:
@@ -272,12 +275,12 @@ def _launch(directory: Path, python: str, detached: bool) -> subprocess.Popen[by
         )
 
 
-def _await_ready(directory: Path, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _START_SECONDS
+def _await_ready(directory: Path, process: subprocess.Popen[bytes], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
     while not (directory / "state.json").exists():
         if process.poll() is not None or time.monotonic() > deadline:
             tail = (directory / "server.log").read_text(errors="replace")[-2000:]
-            raise BedError(0, f"the bed did not start within {_START_SECONDS} s; {directory}/server.log ends:\n{tail}")
+            raise BedError(0, f"the bed did not start within {seconds} s; {directory}/server.log ends:\n{tail}")
         time.sleep(0.05)
 
 

@@ -37,7 +37,8 @@ _VOLUME = {
 class Cloud:
     """REST calls as the admin of the bed's cloud."""
 
-    def __init__(self, ports: t.Mapping[str, int]) -> None:
+    def __init__(self, ports: t.Mapping[str, t.Any]) -> None:
+        self._auth_url = ports["auth_url"]
         self._base = {name: f"http://127.0.0.1:{ports[name]}" for name in ("compute", "placement", "others")}
         self._token = ""
 
@@ -55,7 +56,7 @@ class Cloud:
             user = {"name": "nova", "domain": {"name": "Default"}, "password": "nova-secret"}
             scope = {"project": {"name": "admin", "domain": {"name": "Default"}}}
             body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
-            _answer, headers = call("POST", f"{self._base['others']}/identity/v3/auth/tokens", body, {"X-Bed": "1"})
+            _answer, headers = call("POST", f"{self._auth_url}/auth/tokens", body, {"X-Bed": "1"})
             self._token = headers["X-Subject-Token"]
         return self._token
 

@@ -15,6 +15,7 @@ import uuid
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+Sections = t.Dict[str, t.Dict[str, t.Any]]
 REGION = "RegionOne"
 FIXED_PORTS = 10
 PORTS_PER_HOST = 3
@@ -95,6 +96,10 @@ class Ports:
     others = property(lambda self: self.base + 3)
     control = property(lambda self: self.base + 4)
 
+    @property
+    def auth_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.others}/identity/v3"
+
     def host(self, index: int) -> dict[str, int]:
         first = self.base + FIXED_PORTS + PORTS_PER_HOST * index
         return {"ipmi": first, "redfish": first + 1, "probe": first + 2}
@@ -120,13 +125,21 @@ def is_free(port: int) -> bool:
     return True
 
 
-def auth_url(ports: Ports) -> str:
-    return f"http://{LOOPBACK}:{ports.others}/identity/v3"
-
-
 def nova_conf(options: Options, ports: Ports) -> str:
     """nova.conf; each unusual value has its reason in :mod:`bed.patches` or beside it."""
-    sections: dict[str, dict[str, t.Any]] = {
+    return ini(with_more(_sections(options, ports), options.conf))
+
+
+def with_more(sections: Sections, conf: t.Mapping[str, t.Any]) -> Sections:
+    """The sections with ``{"group.key": value}`` added or replaced."""
+    for name, value in conf.items():
+        group, _dot, key = name.partition(".")
+        sections.setdefault(group, {})[key] = value
+    return sections
+
+
+def _sections(options: Options, ports: Ports) -> Sections:
+    return {
         "DEFAULT": _defaults(options),
         "api_database": database(options.directory, "api"),
         "database": database(options.directory, "cell1"),
@@ -134,7 +147,7 @@ def nova_conf(options: Options, ports: Ports) -> str:
         "wsgi": {"api_paste_config": Path(sys.prefix) / "etc" / "nova" / "api-paste.ini"},
         # half of the time of each list of servers would go into checking it
         "api": {"response_validation": "ignore"},
-        **_neighbours(ports),
+        **neighbours(ports),
         "scheduler": {"workers": 1, "max_attempts": 3},
         "filter_scheduler": {"track_instance_changes": False},
         "quota": dict.fromkeys(("instances", "cores", "ram", "server_groups", "server_group_members"), -1),
@@ -143,10 +156,6 @@ def nova_conf(options: Options, ports: Ports) -> str:
         "spice": {"enabled": False},
         "upgrade_levels": {"compute": "auto"},
     }
-    for name, value in options.conf.items():
-        group, _dot, key = name.partition(".")
-        sections.setdefault(group, {})[key] = value
-    return _ini(sections)
 
 
 def _defaults(options: Options) -> dict[str, t.Any]:
@@ -170,11 +179,11 @@ def _defaults(options: Options) -> dict[str, t.Any]:
     }
 
 
-def _neighbours(ports: Ports) -> dict[str, dict[str, t.Any]]:
+def neighbours(ports: Ports) -> Sections:
     """How Nova reaches the other services, and who it is there."""
     auth = {
         "auth_type": "password",
-        "auth_url": auth_url(ports),
+        "auth_url": ports.auth_url,
         "username": "nova",
         "password": "nova-secret",
         "project_name": "admin",
@@ -198,7 +207,7 @@ def _neighbours(ports: Ports) -> dict[str, dict[str, t.Any]]:
 
 def placement_conf(options: Options) -> str:
     # noauth2 takes the user from the token's text: those of the bed's identity begin with "admin:"
-    return _ini(
+    return ini(
         {
             "api": {"auth_strategy": "noauth2"},
             "placement_database": {**database(options.directory, "placement"), "sync_on_startup": True},
@@ -214,7 +223,7 @@ def database_url(directory: Path, name: str) -> str:
     return f"sqlite:///{directory}/db/{name}.db?timeout=60"
 
 
-def _ini(sections: dict[str, dict[str, t.Any]]) -> str:
+def ini(sections: Sections) -> str:
     lines = []
     for section, values in sections.items():
         lines += [f"[{section}]", *(f"{key} = {value}" for key, value in values.items()), ""]
@@ -226,7 +235,7 @@ def clouds_yaml(ports: Ports) -> str:
 clouds:
   lab:
     auth:
-      auth_url: "{auth_url(ports)}"
+      auth_url: "{ports.auth_url}"
       username: admin
       password: secret
       project_name: admin

@@ -12,6 +12,7 @@ guests survive nova-compute, and spawning can be slowed down or made to fail per
 from __future__ import annotations
 
 import dataclasses
+import time
 import typing as t
 import uuid
 
@@ -76,8 +77,8 @@ class TruthDriver(fake.FakeDriver):
         self._put(guest)
 
     def spawn(self, context: t.Any, instance: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
-        if self._machine.spawn_delay and self._life:
-            self._life.wait(self._machine.spawn_delay)
+        wait = self._life.wait if self._life else time.sleep
+        wait(self._machine.spawn_delay)
         if self._machine.spawn_fails:
             raise RuntimeError(f"the bed was told to let guests fail to start on {self._host}")
         super().spawn(context, instance, *args, **kwargs)

@@ -49,7 +49,7 @@ def apply(max_microversion: str | None) -> None:
     _let_the_dead_fall_silent()
     _make_clock_movable()
     _mark_own_requests()
-    _allow_haste()
+    allow_haste(lambda: Haste.on)
     if max_microversion:
         _cap_microversion(max_microversion)
 
@@ -112,7 +112,7 @@ def _pool_sqlite_connections() -> None:
     engines.create_engine = functools.partial(engines.create_engine, _engine_target=with_pool, thread_checkin=False)
 
 
-def _allow_haste() -> None:
+def allow_haste(on: t.Callable[[], bool]) -> None:
     """For each claim Nova reads the allocations of every guest of the host, one by one, and uses them only
     when a driver changes its providers. Three hundred guests on one host are then 45,000 requests.
     """
@@ -122,7 +122,7 @@ def _allow_haste() -> None:
     original = client.get_allocations_for_provider_tree
 
     def get_allocations(self: t.Any, context: t.Any, nodename: str) -> t.Any:
-        return {} if Haste.on else original(self, context, nodename)
+        return {} if on() else original(self, context, nodename)
 
     client.get_allocations_for_provider_tree = get_allocations
 

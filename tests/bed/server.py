@@ -25,7 +25,11 @@ def main(directory: Path, parent: int | None) -> None:
 
     options = config.Options.read(directory / "options.json")
     ports = config.Ports(options.port or config.free_block(len(options.hosts)))
-    world = _world(options, ports)
+    live(_world(options, ports), directory, ports, parent)
+
+
+def live(world: t.Any, directory: Path, ports: t.Any, parent: int | None) -> None:
+    """See :func:`main`; ends the process."""
     stop: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda caught, _frame: stop.append(caught))
@@ -67,6 +71,7 @@ def _write_state(directory: Path, ports: t.Any) -> None:
                 "compute": ports.compute,
                 "placement": ports.placement,
                 "others": ports.others,
+                "auth_url": ports.auth_url,
             }
         )
     )
