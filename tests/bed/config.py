@@ -127,7 +127,7 @@ def is_free(port: int) -> bool:
 
 def nova_conf(options: Options, ports: Ports) -> str:
     """nova.conf; each unusual value has its reason in :mod:`bed.patches` or beside it."""
-    return ini(with_more(_sections(options, ports), options.conf))
+    return ini(with_more(nova_sections(options, ports), options.conf))
 
 
 def with_more(sections: Sections, conf: t.Mapping[str, t.Any]) -> Sections:
@@ -138,7 +138,7 @@ def with_more(sections: Sections, conf: t.Mapping[str, t.Any]) -> Sections:
     return sections
 
 
-def _sections(options: Options, ports: Ports) -> Sections:
+def nova_sections(options: Options, ports: Ports) -> Sections:
     return {
         "DEFAULT": _defaults(options),
         "api_database": database(options.directory, "api"),

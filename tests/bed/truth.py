@@ -15,7 +15,6 @@ import json
 import shutil
 import threading
 import time
-import typing as t
 from pathlib import Path
 
 from bed import life
@@ -49,12 +48,8 @@ class Truth:
             folder = self.directory / host
             folder.mkdir(exist_ok=True)
             (folder / uuid).write_text(f"{name} {state}")
-            if not event:
-                event = "power_on" if state == RUNNING else "power_off"
-            if event == "spawn" and state != RUNNING:
-                event = "spawn_stopped"
             if before is None or before[1] != state:
-                self._record(host, uuid, event)
+                self._record(host, uuid, event_of(event, state))
 
     def drop(self, host: str, uuid: str, event: str = "destroy") -> None:
         """A guest is gone; refused to a thread of a dead host."""
@@ -88,12 +83,18 @@ class Truth:
                     self.put(host, uuid, name, state, "spawn")
 
     def _record(self, host: str, uuid: str, event: str) -> None:
-        line: dict[str, t.Any] = {
-            "monotonic": time.monotonic(),
-            "time": time.time(),
-            "host": host,
-            "uuid": uuid,
-            "event": event,
-        }
         with self._log.open("a") as log:
-            log.write(json.dumps(line) + "\n")
+            log.write(line_of(host, uuid, event))
+
+
+def event_of(event: str, state: int) -> str:
+    """The name of what happened to a guest that now is in this state."""
+    if not event:
+        return "power_on" if state == RUNNING else "power_off"
+    return "spawn_stopped" if event == "spawn" and state != RUNNING else event
+
+
+def line_of(host: str, uuid: str, event: str) -> str:
+    """One line of the log."""
+    line = {"monotonic": time.monotonic(), "time": time.time(), "host": host, "uuid": uuid, "event": event}
+    return json.dumps(line) + "\n"
