@@ -12,12 +12,17 @@ migration records, and repeated only after those records were read again.
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
 import dataclasses
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Amounts, Room
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CertificateError, CloudError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import (
+    CertificateError,
+    CloudError,
+    ConfigError,
+)
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._vmstate import UNDER_WAY, is_rebuilding, next_step
 
 Json = t.Dict[str, t.Any]
@@ -25,6 +30,7 @@ Json = t.Dict[str, t.Any]
 #: Line states that the executor still has work with.
 _WAITING = ("planned", "retry", "unknown")
 _IN_FLIGHT = ("requesting", "requested", "landed", "started")
+_ENDED_BADLY = ("failed", "error")
 
 #: How long Nova may be unreachable in the middle of a run before the run gives up, in seconds.
 _OUTAGE = 120.0
@@ -48,6 +54,12 @@ class Limits:
     vm_timeout: float = 900.0
     verify_timeout: float = 60.0
     poll: float = 0.5
+
+    def __post_init__(self) -> None:
+        least = {"parallel": 1, "per_target": 1, "poll": 0.01}
+        for name, value in dataclasses.asdict(self).items():
+            if value < least.get(name, 0):
+                raise ConfigError(f"{name}: must be at least {least.get(name, 0)}, not {value}")
 
 
 class World(t.Protocol):
@@ -92,7 +104,11 @@ class World(t.Protocol):
 
 @dataclasses.dataclass
 class Line:
-    """One VM of the plan while it is carried out. ``state`` is the ledger's word, plus ``retry`` and ``unknown``."""
+    """One VM of the plan while it is carried out. ``state`` is the ledger's word, plus ``retry`` and ``unknown``.
+
+    :param noted: Its state in the ledger when the run began.
+    :param booked: The host on which room is booked for it. :param rebuilding: Until when a rebuild is waited for.
+    """
 
     id: str
     name: str
@@ -107,6 +123,7 @@ class Line:
     alternates: list[str] = dataclasses.field(default_factory=list)
     floor: int = 0  # evacuation records up to this id belong to earlier attempts
     state: str = "planned"
+    noted: str = ""
     reason: str = ""
     request_id: str = ""
     attempts: int = 0
@@ -114,6 +131,10 @@ class Line:
     not_before: float = 0.0
     deadline: float = 0.0
     stopping: bool = False
+    booked: str | None = None
+    rebuilding: float | None = None
+    trouble_since: float | None = None
+    choices: list[str] = dataclasses.field(default_factory=list)
     refused: list[str] = dataclasses.field(default_factory=list)
 
     def ledger_state(self) -> str:
@@ -132,6 +153,7 @@ class Evacuation:
         self._calls: dict[concurrent.futures.Future[t.Any], tuple[Line, t.Callable[..., None]]] = {}
         self._next_poll = 0.0
         self._answered = world.now()
+        self._over = False
         self._told = ""
         self._next_tell = 0.0
 
@@ -142,27 +164,58 @@ class Evacuation:
         """
         self._world.check_dead()
         self._adopt()
-        while True:
-            self._collect()
-            now = self._world.now()
-            if now >= self._next_poll and self._any(_WAITING + _IN_FLIGHT):
-                self._poll(now)
-            self._dispatch(now)
-            self._tell(now)
-            if not self._calls and not self._any(_WAITING + _IN_FLIGHT):
-                return list(self._lines.values())
-            self._pause()
+        try:
+            while True:
+                self._collect()
+                now = self._world.now()
+                if now >= self._next_poll and self._any(_WAITING + _IN_FLIGHT):
+                    self._poll(now)
+                self._dispatch(now)
+                self._tell(now)
+                if not self._calls and not self._any(_WAITING + _IN_FLIGHT):
+                    return list(self._lines.values())
+                self._pause()
+        finally:
+            self._end()
 
-    # -- what an earlier run left -----------------------------------------------------------------
+    def _end(self) -> None:
+        """What is queued behind other calls must not begin any more."""
+        self._over = True
+        for call in self._calls:
+            call.cancel()
+
+    # -- what an earlier run or somebody else left ---------------------------------------------------
 
     def _adopt(self) -> None:
-        """Give followed evacuations their time, and uncertain requests theirs to show themselves."""
-        now = self._world.now()
+        """Compare the plan with Nova's records: much may have been asked for since it was made."""
+        active = [line for line in self._lines.values() if line.state in ("planned", "requested")]
+        records = self._newest_records({line.host for line in active})
         for line in self._lines.values():
-            if line.state == "requested":
-                line.deadline = now + self._limits.vm_timeout
-            elif line.state == "unknown":
-                line.not_before = now + self._limits.settle
+            record = records.get(line.id)
+            self._adopt_line(line, record if record and record["id"] > line.floor else None)
+
+    def _adopt_line(self, line: Line, record: Json | None) -> None:
+        now = self._world.now()
+        line.choices = [host for host in [line.target, *line.alternates] if host]
+        if line.state == "planned":
+            line.booked = line.target
+            if line.noted == "requesting" and not record:
+                line.state, line.not_before = "unknown", now + self._limits.settle
+            elif record or line.noted in (*_IN_FLIGHT, "verified"):
+                line.state = "retry"
+        elif line.state == "requested":
+            line.deadline = now + self._limits.vm_timeout
+            if not record:
+                line.state = "retry"  # it moved in another way: look at the server itself
+        elif line.noted != line.state:
+            self._world.record(line)
+
+    def _newest_records(self, hosts: t.Iterable[str]) -> dict[str, Json]:
+        newest: dict[str, Json] = {}
+        for host in sorted(hosts):
+            for record in self._world.migrations(host):
+                newest.setdefault(record["instance_uuid"], record)
+        return newest
 
     # -- one step -----------------------------------------------------------------------------------
 
@@ -172,16 +225,18 @@ class Evacuation:
             line, handle = self._calls.pop(future)
             try:
                 handle(line, future)
+                line.trouble_since = None
             except CloudError as error:
                 self._postpone(line, error)
 
     def _postpone(self, line: Line, error: CloudError) -> None:
-        """A read failed after its own retries: look again later, unless Nova's answer is final."""
-        status = error.facts.get("status")
-        if status is not None and 400 <= status < 500 and status != 429:
+        """A call failed after its own retries: look again later, unless the answer is final or it has been long."""
+        now = self._world.now()
+        since = line.trouble_since = line.trouble_since or now
+        if _is_final(error) or now - since > _OUTAGE:
             self._finish(line, "failed", error.message)
         else:
-            line.not_before = self._world.now() + 2 * self._limits.poll
+            line.not_before = now + 2 * self._limits.poll
 
     def _poll(self, now: float) -> None:
         """Look whether the failed hosts are still dead, and how far Nova is; bear an outage for a while."""
@@ -195,49 +250,54 @@ class Evacuation:
 
     def _look(self, now: float) -> None:
         self._world.check_dead()
-        for host in sorted({line.host for line in self._lines.values() if line.state == "requested"}):
-            newest: dict[str, Json] = {}
-            for record in self._world.migrations(host):
-                newest.setdefault(record["instance_uuid"], record)
-            for line in self._lines.values():
-                if line.host == host and line.state == "requested":
-                    self._follow(line, newest.get(line.id), now)
+        requested = [line for line in self._lines.values() if line.state == "requested"]
+        records = self._newest_records({line.host for line in requested})
+        called = self._called()
+        for line in requested:
+            if line.id not in called:
+                self._follow(line, records.get(line.id), now)
         for line in self._lines.values():
-            if line.state in ("landed", "started") and now >= line.not_before and not self._has_call(line):
+            if line.state in ("landed", "started") and now >= line.not_before and line.id not in called:
                 self._call(line, self._on_server, self._world.server, line.id)
 
     def _dispatch(self, now: float) -> None:
         """Start what may start, in the order of the plan."""
-        in_flight = [line for line in self._lines.values() if line.state in _IN_FLIGHT]
-        busy: dict[str | None, int] = {}
-        for line in in_flight:
-            busy[line.target] = busy.get(line.target, 0) + (line.state in ("requesting", "requested"))
+        called = self._called()
+        busy = collections.Counter(line.target for line in self._lines.values() if _is_busy(line, now, called))
         slots = self._limits.parallel - sum(busy.values())
         for line in self._lines.values():
             if slots <= 0:
                 return
-            ready = line.state in _WAITING and now >= line.not_before and not self._has_call(line)
-            if not ready or busy.get(line.target, 0) >= self._limits.per_target:
-                continue
-            if line.state == "planned" and not line.reset:
-                self._request(line)
-            else:
-                self._call(line, self._on_reread, self._reread, line)
-            busy[line.target] = busy.get(line.target, 0) + 1
-            slots -= 1
+            ready = line.state in _WAITING and now >= line.not_before and line.id not in called
+            if ready and busy[line.target] < self._limits.per_target:
+                self._start(line)
+                busy[line.target] += 1
+                slots -= 1
+
+    def _start(self, line: Line) -> None:
+        if line.state == "planned" and not line.reset:
+            self._request(line)
+        else:
+            self._call(line, self._on_reread, self._reread, line)
 
     # -- requesting -----------------------------------------------------------------------------------
 
     def _request(self, line: Line) -> None:
         line.attempts += 1
-        line.state = "requesting"
+        line.state, line.rebuilding = "requesting", None
         self._call(line, self._on_request, self._post, line)
 
     def _post(self, line: Line) -> str:
         """In a worker thread: intent first, then the lease, then the call."""
         self._world.record(line)
-        self._world.before_call(line.host)
+        self._permit(line)
         return self._world.evacuate(line.id, str(line.target), line.former == "stopped")
+
+    def _permit(self, line: Line) -> None:
+        """In a worker thread, before each call that changes something."""
+        self._world.before_call(line.host)
+        if self._over:
+            raise CertificateError(f"Nothing more is changed for {line.host}: the run has stopped.")
 
     def _on_request(self, line: Line, future: concurrent.futures.Future[str]) -> None:
         try:
@@ -250,9 +310,8 @@ class Evacuation:
         self._world.reached("first_evacuate")
 
     def _not_accepted(self, line: Line, error: CloudError) -> None:
-        status = error.facts.get("status")
         line.reason = str(error.facts.get("answer") or error.message)
-        if status is None or status >= 500:
+        if not _is_final(error):
             line.state, line.not_before = "unknown", self._world.now() + self._limits.settle
             self._world.record(line)
         else:
@@ -291,26 +350,39 @@ class Evacuation:
         if line.attempts >= 5 and line.state == "unknown":
             self._finish(line, "failed", f"Nova did not answer {line.attempts} requests: {line.reason}")
         elif is_rebuilding(server):
-            self._finish(line, "pending", "is being rebuilt; it is not touched until Nova has ended that")
+            self._let_it_rebuild(line)
         elif line.former == "stopped" and server["OS-EXT-STS:vm_state"] not in ("active", "stopped"):
             # From ERROR, 2.95 would leave it running: nova.compute.manager keeps orig_vm_state then.
-            self._call(line, self._on_reset, self._reset, line)
+            self._begin_reset(line)
         elif line.reset and server["OS-EXT-STS:vm_state"] not in ("active", "stopped", "error"):
-            self._call(line, self._on_reset, self._reset, line)
+            self._begin_reset(line)
         else:
             line.floor = max(line.floor, record["id"] if record else 0)
             self._request(line)
 
+    def _let_it_rebuild(self, line: Line) -> None:
+        """Nova ends an evacuation in its record before the server, and begins one the other way round."""
+        now = self._world.now()
+        if line.rebuilding is None:
+            line.rebuilding = now + self._limits.settle
+        if now > line.rebuilding:
+            self._finish(line, "pending", "is being rebuilt; it is not touched until Nova has ended that")
+        else:
+            line.not_before = now + self._limits.poll
+
+    def _begin_reset(self, line: Line) -> None:
+        """From here on Nova does not tell any more what the server was: the ledger must know that we acted."""
+        line.state = "requesting"
+        self._call(line, self._on_reset, self._reset, line)
+
     def _reset(self, line: Line) -> None:
-        self._world.before_call(line.host)
+        self._world.record(line)
+        self._permit(line)
         self._world.reset_state(line.id)
 
     def _on_reset(self, line: Line, future: concurrent.futures.Future[None]) -> None:
-        try:
-            future.result()
-        except CloudError as error:
-            self._finish(line, "failed", f"its state could not be reset: {error.message}")
-            return
+        line.state = "retry"
+        future.result()
         self._request(line)
 
     def _already_settled(self, line: Line, server: Json | None, record: Json | None) -> bool:
@@ -318,10 +390,10 @@ class Evacuation:
         if server is None:
             self._finish(line, "skipped", "was deleted meanwhile")
         elif server["OS-EXT-SRV-ATTR:host"] != line.host:
-            line.target = server["OS-EXT-SRV-ATTR:host"]
-            self._landed(line)
+            self._landed(line, server["OS-EXT-SRV-ATTR:host"])
         elif record and record["id"] > line.floor and record["status"] in UNDER_WAY:
             line.state, line.deadline = "requested", self._world.now() + self._limits.vm_timeout
+            line.target = record["dest_compute"] or line.target
             self._world.record(line)
         elif next_step(server, line.segment).action in ("skip", "pending") and not is_rebuilding(server):
             step = next_step(server, line.segment)
@@ -335,11 +407,7 @@ class Evacuation:
     def _follow(self, line: Line, record: Json | None, now: float) -> None:
         status = record["status"] if record and record["id"] > line.floor else None
         if status in ("done", "completed"):
-            self._landed(line)
-        elif status in ("failed", "error"):
-            line.floor = t.cast(Json, record)["id"]
-            line.state, line.not_before = "retry", 0.0
-            self._call(line, self._on_failed, self._world.server, line.id)
+            self._landed(line, t.cast(Json, record)["dest_compute"])
         elif now > line.deadline:
             self._finish(
                 line,
@@ -347,40 +415,55 @@ class Evacuation:
                 f"Nova has not ended its evacuation after {self._limits.vm_timeout:.0f} s; "
                 "it is not requested twice. Run again to follow it",
             )
+        elif status in _ENDED_BADLY:
+            self._call(line, self._on_failed, self._reread, line)
 
-    def _on_failed(self, line: Line, future: concurrent.futures.Future[Json | None]) -> None:
-        server = future.result()
-        if server is None:
-            self._finish(line, "skipped", "was deleted meanwhile")
+    def _on_failed(self, line: Line, future: concurrent.futures.Future[tuple[Json | None, Json | None]]) -> None:
+        server, record = future.result()
+        if server and server["OS-EXT-SRV-ATTR:host"] == line.host and is_rebuilding(server):
+            self._let_it_rebuild(line)
             return
-        fault = server.get("fault") or {}
+        if self._already_settled(line, server, record):
+            return
+        fault = t.cast(Json, server).get("fault") or {}
         line.reason = fault.get("message") or "Nova reported no reason"
+        line.floor = max(line.floor, t.cast(Json, record)["id"])
         line.refused.append(str(line.target))
         self._next_target(line)
 
     def _next_target(self, line: Line) -> None:
         """Book the next target that has room; with none left, wait and begin another round, or give up."""
-        self._room_give(line)
-        left = [host for host in line.alternates if host not in line.refused and self._room.fits(host, line.need)]
-        if left:
-            line.target, line.state = left[0], "retry"
-            self._room.take(left[0], line.need)
-        elif line.rounds < self._limits.retries:
+        self._book(line, None)
+        target, pause = self._choice(line), 0.0
+        if target is None and line.rounds < self._limits.retries:
             line.rounds += 1
             line.refused.clear()
-            line.state, line.not_before = "retry", self._world.now() + self._limits.retry_delay * line.rounds
-            self._world.record(line)
-        else:
+            target, pause = self._choice(line) or line.target, self._limits.retry_delay * line.rounds
+        if target is None:
             self._finish(line, "pending", f"no target took it: {line.reason}")
+            return
+        self._book(line, target)
+        line.target, line.state, line.not_before = target, "retry", self._world.now() + pause
+        self._world.record(line)
 
-    def _room_give(self, line: Line) -> None:
-        if line.target is not None:
-            self._room.give(line.target, line.need)
+    def _choice(self, line: Line) -> str | None:
+        """The best target that has not refused it and has room."""
+        for host in line.choices:
+            if host not in line.refused and self._room.fits(host, line.need):
+                return host
+        return None
+
+    def _book(self, line: Line, host: str | None) -> None:
+        if line.booked is not None:
+            self._room.give(line.booked, line.need)
+        if host is not None:
+            self._room.take(host, line.need)
+        line.booked = host
 
     # -- verifying ------------------------------------------------------------------------------------
 
-    def _landed(self, line: Line) -> None:
-        line.state, line.not_before = "landed", 0.0
+    def _landed(self, line: Line, host: str) -> None:
+        line.target, line.state, line.not_before = host, "landed", 0.0
         line.deadline = self._world.now() + self._limits.verify_timeout
         self._world.record(line)
         self._call(line, self._on_server, self._world.server, line.id)
@@ -411,11 +494,22 @@ class Evacuation:
         return "" if state == wanted else f"vm_state is {state} instead of {wanted}"
 
     def _power_off(self, line: Line) -> str:
-        """Before 2.95 Nova starts whatever it evacuates; what was not running is stopped again, once."""
+        """Before 2.95 Nova starts whatever it evacuates; what was not running is stopped again."""
         if not line.stopping:
             line.stopping = True
-            self._call(line, lambda _line, future: future.result(), self._world.stop, line.id)
+            self._call(line, self._on_stop, self._stop, line)
         return "is being powered off again"
+
+    def _stop(self, line: Line) -> None:
+        self._permit(line)
+        self._world.stop(line.id)
+
+    def _on_stop(self, line: Line, future: concurrent.futures.Future[None]) -> None:
+        """A refusal may be a matter of the moment, and powering off twice does no harm."""
+        try:
+            future.result()
+        except CloudError:
+            line.stopping = False
 
     def _on_problems(self, line: Line, future: concurrent.futures.Future[list[str]]) -> None:
         problems = future.result()
@@ -439,8 +533,8 @@ class Evacuation:
     def _call(self, line: Line, handle: t.Callable[..., None], function: t.Callable[..., t.Any], *args: t.Any) -> None:
         self._calls[self._world.submit(function, *args)] = (line, handle)
 
-    def _has_call(self, line: Line) -> bool:
-        return any(other is line for other, _handle in self._calls.values())
+    def _called(self) -> set[str]:
+        return {line.id for line, _handle in self._calls.values()}
 
     def _any(self, states: tuple[str, ...]) -> bool:
         return any(line.state in states for line in self._lines.values())
@@ -450,10 +544,11 @@ class Evacuation:
         if self._calls:
             self._world.wait(self._limits.poll, self._calls)
             return
-        due = [line.not_before for line in self._lines.values() if line.state in _WAITING]
-        if self._any(_IN_FLIGHT):
+        now = self._world.now()
+        due = [line.not_before for line in self._lines.values() if line.state in _WAITING and line.not_before > now]
+        if self._any(_IN_FLIGHT) or not due:
             due.append(self._next_poll)
-        self._world.wait(max(0.01, min(due) - self._world.now()))
+        self._world.wait(max(0.01, min(due) - now))
 
     def _tell(self, now: float) -> None:
         counts: dict[str, int] = {}
@@ -463,3 +558,16 @@ class Evacuation:
         if message != self._told and (now >= self._next_tell or not self._any(_WAITING + _IN_FLIGHT)):
             self._told, self._next_tell = message, now + 2.0
             self._world.progress(message)
+
+
+def _is_final(error: CloudError) -> bool:
+    """Whether Nova said no; anything else says "later", or nothing at all about what was done."""
+    status = error.facts.get("status")
+    return status is not None and 400 <= status < 500 and status != 429
+
+
+def _is_busy(line: Line, now: float, called: t.Container[str]) -> bool:
+    """Whether Nova is at work on it, may be, or is about to be asked."""
+    if line.state == "unknown" and now < line.not_before:
+        return True
+    return line.state in ("requesting", "requested") or (line.state in _WAITING and line.id in called)

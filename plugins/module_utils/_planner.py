@@ -34,7 +34,6 @@ class Vm:
     :param zone: Availability zone it is pinned to (``zone_is_pinned``) or merely was in.
     :param need: Resource class → amount, from its Placement allocation.
     :param floor: Evacuation records with ids up to this one belong to the past.
-    :param unsettled: An earlier run asked Nova to evacuate it and died before the answer.
     """
 
     id: str
@@ -52,7 +51,6 @@ class Vm:
     zone_is_pinned: bool = False
     target: str | None = None
     floor: int = 0
-    unsettled: bool = False
 
 
 @dataclasses.dataclass
@@ -102,10 +100,12 @@ def _importance(vm: Vm) -> tuple[t.Any, ...]:
 
 def _line(order: int, vm: Vm, targets: list[Host], method: str, room: Room, groups: list[Group]) -> dict[str, t.Any]:
     line = {**dataclasses.asdict(vm), "order": order, "method": "evacuate", "alternates": []}
-    if vm.step != "evacuate":
+    if vm.step not in ("evacuate", "follow"):
         return line
     candidates = _candidates(vm, targets, method, groups)
     fitting = [host for host in candidates if room.fits(host.name, vm.need)]
+    if vm.step == "follow":
+        return {**line, "alternates": [host.name for host in fitting if host.name != vm.target][:_ALTERNATES]}
     if not fitting:
         return {**line, "step": "pending", "reason": _why_not(vm, candidates, method, room)}
     ranked = sorted(fitting, key=lambda host: _preference(vm, host, method, room, groups))

@@ -16,6 +16,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils import _comp
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Amounts, Room
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud, Json
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.states import LINE_UNDER_WAY
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._planner import Group, Host, Vm, plan
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy import protection
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._vmstate import Step, next_step
@@ -188,8 +189,9 @@ def _newest(cloud: Cloud, host: str) -> dict[str, Json]:
 
 
 def _former(server: Json, earlier: Json, step: Step) -> str:
-    """An evacuation that failed has left the server in ERROR: then only the ledger knows how it was before."""
-    if server.get("OS-EXT-STS:vm_state") == "error" and earlier.get("former_state"):
+    """Once we have reset a server, or an evacuation of it has failed, only the ledger knows how it was before."""
+    ours = earlier.get("state") in LINE_UNDER_WAY or bool(earlier.get("attempts"))
+    if earlier.get("former_state") and (ours or server.get("OS-EXT-STS:vm_state") == "error"):
         return str(earlier["former_state"])
     return step.former
 

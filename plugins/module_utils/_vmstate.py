@@ -14,6 +14,8 @@ import typing as t
 
 #: Evacuation records that Nova is still working on.
 UNDER_WAY = ("accepted", "pre-migrating")
+#: Those of which the server shows the end a moment later.
+_ENDED_BADLY = ("failed", "error")
 
 _RUNNING = 1  # nova.compute.power_state
 
@@ -98,6 +100,8 @@ def _busy(server: t.Mapping[str, t.Any], evacuation: t.Mapping[str, t.Any] | Non
     under_way = evacuation is not None and evacuation["status"] in UNDER_WAY
     if under_way and (task.startswith("rebuild") or state != "error"):
         return Step("follow", "an evacuation is under way", former_power(server))
+    if task.startswith("rebuild") and evacuation is not None and evacuation["status"] in _ENDED_BADLY:
+        return Step("follow", "an evacuation has failed and Nova is still at it", former_power(server))
     if task.startswith("rebuild"):
         return Step(
             "pending",

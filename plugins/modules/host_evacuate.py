@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Evacuates the VMs of fenced hosts as planned by M(openstack_ha.recovery.evacuation_plan), follows Nova's records,
     tries other targets where one refuses, and verifies host, power state, ports and volumes of each VM.
-  - Refuses to start unless each source host has a valid power certificate of this incident, made by
+  - Refuses to start unless each source host has a valid power certificate, made in this run by
     M(openstack_ha.recovery.host_fence). There is no option that skips this.
   - Stops at the first sign of life of a fenced host, and voids its certificate.
   - Every intent is journaled before Nova is asked, so the task can be killed at any moment and run again. It then
@@ -117,12 +117,11 @@ _SHOWN = ("id", "name", "project", "host", "target", "state", "reason", "attempt
 def run(call: Call) -> Result:
     """Carry out the plan."""
     planned = call.params["plan"]["lines"]
-    lines = [_line(entry, call.params["topology"]) for entry in planned]
-    hosts = sorted({line.host for line in lines})
-    if lines and not call.check_mode:
-        with _run.joined(call.params, hosts) as recovery:
-            recovery.journal.plan_lines(recovery.id, [_ledger_line(entry, recovery) for entry in planned])
-            _carry_out(call, recovery, lines, hosts)
+    limits = Limits(**{name: call.params[name] for name in _LIMITS})
+    if call.check_mode or not planned:
+        lines = _lines(planned, call.params["topology"], [])
+    else:
+        lines = _carry_out(call, planned, limits)
     ledger = [{name: getattr(line, name) for name in _SHOWN} for line in lines]
     moved = [line for line in lines if line.attempts]
     return {
@@ -132,19 +131,26 @@ def run(call: Call) -> Result:
     }
 
 
-def _carry_out(call: Call, recovery: _run.Run, lines: list[Line], hosts: list[str]) -> None:
-    probes = {host: call.params["topology"]["hosts"][host].get("probe") or [] for host in hosts}
-    limits = Limits(**{name: call.params[name] for name in _LIMITS})
-    room = Room.of_free(call.params["plan"]["room"])
-    with concurrent.futures.ThreadPoolExecutor(limits.parallel) as pool:
+def _carry_out(call: Call, planned: list[Json], limits: Limits) -> list[Line]:
+    topology, hosts = call.params["topology"], sorted({entry["host"] for entry in planned})
+    with _run.joined(call.params, hosts) as recovery, concurrent.futures.ThreadPoolExecutor(limits.parallel) as pool:
+        recovery.journal.plan_lines(recovery.id, [_ledger_line(entry, recovery) for entry in planned])
+        lines = _lines(planned, topology, recovery.ledger(hosts))
+        probes = {host: topology["hosts"][host].get("probe") or [] for host in hosts}
         world = RealWorld(connect(call.params), recovery, probes, pool, call.progress)
         with recovery.lease.keep(_run.KEEP_INTERVAL):
-            Evacuation(world, lines, room, limits).run()
-    if world.last_active is not None:
-        recovery.step("last_active", at=world.last_active)
+            Evacuation(world, lines, Room.of_free(call.params["plan"]["room"]), limits).run()
+        if world.last_active is not None:
+            recovery.step("last_active", at=world.last_active)
+    return lines
 
 
-def _line(entry: Json, topology: Json) -> Line:
+def _lines(planned: list[Json], topology: Json, ledger: list[Json]) -> list[Line]:
+    noted = {row["server_id"]: row["state"] for row in ledger}
+    return [_line(entry, topology, noted.get(entry["id"], "")) for entry in planned]
+
+
+def _line(entry: Json, topology: Json, noted: str) -> Line:
     names = (
         "id",
         "name",
@@ -159,8 +165,8 @@ def _line(entry: Json, topology: Json) -> Line:
         "floor",
         "reason",
     )
-    state = "unknown" if entry["step"] == "evacuate" and entry["unsettled"] else _STATE_OF_STEP[entry["step"]]
-    return Line(**{name: entry[name] for name in names}, segment=topology["segments"][entry["segment"]], state=state)
+    segment, state = topology["segments"][entry["segment"]], _STATE_OF_STEP[entry["step"]]
+    return Line(**{name: entry[name] for name in names}, segment=segment, state=state, noted=noted)
 
 
 def _ledger_line(entry: Json, recovery: _run.Run) -> Json:
