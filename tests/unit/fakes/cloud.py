@@ -1,0 +1,152 @@
+"""An authenticated cloud whose Nova and Placement are simulated; any call it does not know fails the test."""
+
+from __future__ import annotations
+
+import typing as t
+
+from unit.fakes.nova import Json, Nova
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Answer
+
+
+class FakeCloud:
+    """See :class:`_cloud.Cloud`.
+
+    :param room: Capacity of each host by resource class; usage is what the servers on it need.
+    """
+
+    region = "RegionOne"
+
+    def __init__(self, nova: Nova, room: t.Mapping[str, t.Mapping[str, int]], groups: t.Sequence[Json] = ()) -> None:
+        self.nova, self.room, self.groups = nova, room, list(groups)
+        self.aggregates: list[Json] = []
+        self.changes: list[tuple[str, str, t.Any]] = []
+        self.control = {"nova-conductor": "up", "nova-scheduler": "up"}
+
+    def supports(self, microversion: str) -> bool:
+        return _version(microversion) <= _version(self.nova.newest)
+
+    def best_microversion(self, wanted: str) -> str:
+        return wanted if self.supports(wanted) else self.nova.newest
+
+    def has(self, service: str) -> bool:
+        return False
+
+    def get(self, service: str, path: str, microversion: str | None = None, **params: t.Any) -> Json:
+        return self.request("GET", service, path, microversion, params=params).body
+
+    def request(
+        self,
+        method: str,
+        service: str,
+        path: str,
+        microversion: str | None = None,
+        params: t.Any = None,
+        json: t.Any = None,
+        retry: bool | None = None,
+    ) -> Answer:
+        if method != "GET":
+            self.changes.append((method, path, json))
+        parts = path.strip("/").split("/")
+        handler = getattr(self, f"_{method}_{parts[0].replace('-', '_')}".lower())
+        return Answer(200, handler(parts[1:], params or {}, json), "req-fake")
+
+    # -- Nova -----------------------------------------------------------------------------------------------
+
+    def _get_os_services(self, rest: list[str], params: Json, body: Json) -> Json:
+        others = [
+            {"id": binary, "binary": binary, "host": "ctl1", "state": state, "status": "enabled"}
+            for binary, state in self.control.items()
+        ]
+        found = [*self.nova.services.values(), *others]
+        wanted = {key: params[key] for key in ("binary", "host") if key in params}
+        return {"services": [dict(it) for it in found if all(it[key] == wanted[key] for key in wanted)]}
+
+    def _put_os_services(self, rest: list[str], params: Json, body: Json) -> Json:
+        service = next(it for it in self.nova.services.values() if it["id"] == rest[0])
+        service.update(body)
+        if body.get("status") == "enabled":
+            service["disabled_reason"] = None
+        if "forced_down" in body:
+            service["state"] = "down" if body["forced_down"] else "up"
+        return {"service": dict(service)}
+
+    def _get_servers(self, rest: list[str], params: Json, body: Json) -> Json:
+        if rest != ["detail"]:
+            server = self.nova.server(rest[0])
+            return {"server": server} if server else _not_found(rest[0])
+        on_host = [it for it in self.nova.servers.values() if it["OS-EXT-SRV-ATTR:host"] == params["host"]]
+        return {"servers": [dict(server) for server in on_host]}
+
+    def _get_os_server_groups(self, rest: list[str], params: Json, body: Json) -> Json:
+        return {"server_groups": [] if params.get("offset") else self.groups}
+
+    def _get_os_migrations(self, rest: list[str], params: Json, body: Json) -> Json:
+        if "source_compute" in params:
+            return {"migrations": self.nova.migrations(params["source_compute"])}
+        return {"migrations": [dict(it) for it in self.nova.records if it["dest_compute"] == params["host"]]}
+
+    def _get_os_aggregates(self, rest: list[str], params: Json, body: Json) -> Json:
+        return {"aggregates": self.aggregates}
+
+    def _post_os_aggregates(self, rest: list[str], params: Json, body: Json) -> Json:
+        aggregate = next(it for it in self.aggregates if str(it["id"]) == rest[0])
+        aggregate["hosts"].append(body["add_host"]["host"])
+        return {"aggregate": aggregate}
+
+    # -- Placement; the resource provider of host cmp01 is rp-cmp01 ------------------------------------------------
+
+    def _get_resource_providers(self, rest: list[str], params: Json, body: Json) -> Json:
+        host, what = rest[0].replace("rp-", ""), rest[1]
+        there = {it["id"]: need(it) for it in self.nova.servers.values() if it["OS-EXT-SRV-ATTR:host"] == host}
+        if what == "allocations":
+            return {"allocations": {server_id: {"resources": amounts} for server_id, amounts in there.items()}}
+        if what == "usages":
+            names = self.room[host]
+            return {"usages": {name: sum(amounts.get(name, 0) for amounts in there.values()) for name in names}}
+        return {
+            "inventories": {
+                name: {"total": total, "reserved": 0, "allocation_ratio": 1.0}
+                for name, total in self.room[host].items()
+            }
+        }
+
+
+def need(server: Json) -> dict[str, int]:
+    """What a simulated server holds in Placement."""
+    return {"VCPU": server["flavor"]["vcpus"], "MEMORY_MB": server["flavor"]["ram"]}
+
+
+def topology(*hosts: str, segment: Json | None = None, reserved: t.Container[str] = ()) -> Json:
+    """The variable ``ha_topology`` for one segment, ``rack1``."""
+    defaults = {
+        "recovery_method": "auto",
+        "shared_storage": True,
+        "allow_local_disk_loss": False,
+        "protect": True,
+        "priority": 500,
+    }
+    return {
+        "segments": {"rack1": {**defaults, **(segment or {})}},
+        "hosts": {
+            host: {
+                "segment": "rack1",
+                "role": "reserved" if host in reserved else "active",
+                "zone": "nova",
+                "hypervisor_hostname": host,
+                "hypervisor_id": f"rp-{host}",
+                "probe": [],
+            }
+            for host in hosts
+        },
+    }
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
+
+
+def _not_found(what: str) -> t.NoReturn:
+    from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError
+
+    raise CloudError(f"{what} not found", status=404, answer="not found")
