@@ -1,0 +1,219 @@
+"""recover_host killed anywhere: run again, it finishes, evacuates no VM twice and forgets none."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import subprocess
+import time
+import typing as t
+from pathlib import Path
+
+import processes
+import pytest
+from bed.client import Bed
+from driver import Playbooks, until
+
+Recovery = t.Callable[..., Playbooks]
+
+HOST = "cmp01"
+RACK = {"rack1": {"hosts": [HOST, "cmp02", "cmp03"], "shared_storage": True}}
+EVACUATE = {"service": "compute", "method": "POST", "body": "evacuate"}
+BOUNDARIES = [
+    "Show the verdict",
+    "Disable and force down nova-compute",
+    "Fence, and prove it",
+    "Plan which VM goes where",
+    "Evacuate, follow, verify",
+    "Give back reserved hosts that nothing landed on",
+    "Close the run",
+    "Report",
+]
+
+
+@contextlib.contextmanager
+def started(playbooks: Playbooks, **variables: t.Any) -> t.Iterator[subprocess.Popen[str]]:
+    """A run for HOST; whatever is left of it is gone afterwards."""
+    process = playbooks.start("recover_host", failed_hosts=HOST, **variables)
+    family: set[int] = {process.pid}
+    try:
+        yield process
+    finally:
+        family.update(processes.children(process.pid))
+        processes.kill(family)
+        process.communicate()
+
+
+def doomed(process: subprocess.Popen[str], victim: str) -> list[int]:
+    """Who is to be killed: the ansible-playbook alone, its workers alone, or everything."""
+    workers = processes.children(process.pid)
+    return {"playbook": [process.pid], "workers": workers, "all": [process.pid, *workers]}[victim]
+
+
+def requests(cloud: Bed) -> list[dict[str, t.Any]]:
+    """The evacuate requests that have arrived at nova-api, processed or not."""
+    return [line for line in cloud.api_log() if line.get("action") == "evacuate"]
+
+
+def evacuations(cloud: Bed) -> list[str]:
+    """The servers whose evacuation Nova was asked for, once per request that it has processed."""
+    return [line["path"].split("/")[-2] for line in requests(cloud) if "answered" in line]
+
+
+def states(playbooks: Playbooks) -> list[str]:
+    """The states of the ledger's lines, once there is a run."""
+    with playbooks.journal() as journal:
+        runs = journal.runs(limit=1)
+        return sorted(line["state"] for line in journal.report(runs[0]["id"])["ledger"]) if runs else []
+
+
+def steps(playbooks: Playbooks) -> list[str]:
+    """The steps that the newest run has done."""
+    with playbooks.journal() as journal:
+        return [step["name"] for run in journal.runs(limit=1) for step in journal.steps(run["id"])]
+
+
+def assert_moved_once(cloud: Bed, vms: list[str]) -> None:
+    assert sorted(vm for uuids in cloud.running().values() for vm in uuids) == sorted(vms)
+    assert not cloud.running().get(HOST)
+    assert cloud.ever_ran_twice() == []
+    assert sorted(evacuations(cloud)) == sorted(vms), "each VM is asked for exactly once"
+
+
+def assert_recovered(cloud: Bed, playbooks: Playbooks, vms: list[str]) -> None:
+    assert_moved_once(cloud, vms)
+    report = playbooks.report()
+    assert {line["server_id"]: line["state"] for line in report["ledger"]} == dict.fromkeys(vms, "verified")
+    assert [host["outcome"] for host in report["hosts"]] == ["recovered"]
+    assert report["claims"] == []
+
+
+@pytest.mark.parametrize("task", BOUNDARIES)
+def test_killed_between_two_tasks_the_next_run_finishes(
+    cloud: Bed, recovery: Recovery, tmp_path: Path, task: str
+) -> None:
+    vms = cloud.fill(HOST, 2)
+    playbooks = recovery(RACK, method="redfish")
+    cloud.crash(HOST)
+    reached = tmp_path / "reached"
+    breakpoint_ = {
+        "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callbacks"),
+        "ANSIBLE_CALLBACKS_ENABLED": "halt_before",
+        "HALT_BEFORE": task,
+        "HALT_FILE": str(reached),
+    }
+    unbroken = playbooks.environment
+    playbooks.environment = {**unbroken, **breakpoint_}
+    with started(playbooks) as process:
+        until(reached.exists)
+        processes.kill(doomed(process, "all"))
+    playbooks.environment = unbroken
+
+    outcome = playbooks.recover(HOST)
+
+    assert outcome, outcome.out
+    if task == "Report":  # the run was closed, and with it the incident: the next one finds nothing to do
+        assert playbooks.report()["ledger"] == []
+        assert_moved_once(cloud, vms)
+    else:
+        assert_recovered(cloud, playbooks, vms)
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """When to kill in the middle of a task.
+
+    :param prepare: Makes the moment last, so that it cannot be missed.
+    :param reached: Whether it is now.
+    """
+
+    prepare: t.Callable[[Bed], t.Any]
+    reached: t.Callable[[Bed, Playbooks], t.Any]
+
+
+def _slow_spawns(cloud: Bed) -> None:
+    for host in ("cmp02", "cmp03"):
+        cloud.knobs(host, spawn_delay=3)
+
+
+def _one_done_one_under_way(_cloud: Bed, playbooks: Playbooks) -> bool:
+    return {"verified", "requested"} <= set(states(playbooks))
+
+
+MOMENTS = {
+    "force down obeyed, not answered": Moment(
+        lambda cloud: cloud.fail_api(
+            service="compute", method="PUT", path="os-services", when="after", status=0, seconds=30
+        ),
+        lambda cloud, _playbooks: cloud.services()[HOST]["forced_down"],
+    ),
+    "BMC takes its time": Moment(
+        lambda cloud: cloud.bmc_fault(HOST, "delay:4"),
+        lambda _cloud, playbooks: "forced_down" in steps(playbooks),
+    ),
+    "planning": Moment(
+        lambda cloud: cloud.fail_api(service="compute", path="os-server-groups", seconds=30),
+        lambda cloud, _playbooks: any(cloud.api_fault_hits().values()),
+    ),
+    "evacuation not yet processed": Moment(
+        lambda cloud: cloud.fail_api(**EVACUATE, status=0, seconds=30),
+        lambda cloud, _playbooks: requests(cloud),
+    ),
+    "evacuation accepted, not answered": Moment(
+        lambda cloud: cloud.fail_api(**EVACUATE, when="after", status=0, seconds=30),
+        lambda cloud, _playbooks: evacuations(cloud),
+    ),
+    "half way": Moment(_slow_spawns, _one_done_one_under_way),
+}
+
+
+@pytest.mark.parametrize(
+    ("moment", "victim"),
+    [
+        ("force down obeyed, not answered", "playbook"),
+        ("BMC takes its time", "all"),
+        ("planning", "workers"),
+        ("evacuation not yet processed", "all"),
+        ("evacuation accepted, not answered", "playbook"),
+        ("evacuation accepted, not answered", "workers"),
+        ("half way", "playbook"),
+        ("half way", "workers"),
+        ("half way", "all"),
+    ],
+)
+def test_killed_in_the_middle_the_next_run_finishes(cloud: Bed, recovery: Recovery, moment: str, victim: str) -> None:
+    vms = cloud.fill(HOST, 3)
+    playbooks = recovery(RACK)
+    cloud.crash(HOST)
+    MOMENTS[moment].prepare(cloud)
+    with started(playbooks, evacuate_parallel=1) as process:
+        until(lambda: MOMENTS[moment].reached(cloud, playbooks))
+        workers = processes.children(process.pid)
+        processes.kill(doomed(process, victim))
+        assert process.wait(60) != 0
+
+        outcome = playbooks.recover(HOST)
+
+        assert outcome, outcome.out
+        until(lambda: not any(map(processes.alive, workers)))
+    assert_recovered(cloud, playbooks, vms)
+
+
+def test_the_orphan_of_a_killed_playbook_changes_nothing_more(cloud: Bed, recovery: Recovery) -> None:
+    vms = cloud.fill(HOST, 3)
+    playbooks = recovery(RACK)
+    cloud.crash(HOST)
+    _slow_spawns(cloud)
+    with started(playbooks, evacuate_parallel=1) as process:
+        until(lambda: "requested" in states(playbooks))
+        orphans = processes.children(process.pid)
+        assert any(map(processes.alive, orphans))
+        processes.kill([process.pid])
+        killed = time.monotonic()
+        until(lambda: not any(map(processes.alive, orphans)))
+
+    assert [line for line in cloud.api_log() if line["monotonic"] > killed] == []
+    assert len(evacuations(cloud)) < len(vms)
+    outcome = playbooks.recover(HOST)
+    assert outcome, outcome.out
+    assert_recovered(cloud, playbooks, vms)
