@@ -125,10 +125,10 @@ class RealWorld:
         return self._attachments.problems(server)
 
     def record(self, line: Line) -> None:
-        """Write the line to the ledger, whatever its state there was: this run holds the claim."""
+        """Write the line to the ledger, whatever its state there was, if this run still holds the claim."""
         if line.state == "started":
             self.last_active = self.now()
-        self._run.journal.set_line(
+        change = self._run.journal.line_change(
             self._run.incident(line.host),
             line.id,
             line.ledger_state(),
@@ -138,6 +138,7 @@ class RealWorld:
             attempts=line.attempts,
             request_id=line.request_id,
         )
+        self._run.lease.renew(line.host, also=change)
 
     def reached(self, step: str) -> None:
         """Journal the first time only."""

@@ -20,6 +20,7 @@ import typing as t
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import LeaseLost, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims, rows
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import holder as holders
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.database import Work
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.rows import Row
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.schema import table
@@ -83,11 +84,12 @@ class Lease:
             )
         return cls(journal, run_id, held, clock, sleep)
 
-    def renew(self, host: str | None = None) -> None:
+    def renew(self, host: str | None = None, also: Work[t.Any] | None = None) -> None:
         """Beat once for one host or for all; return only while this run certainly holds them.
 
         A database that is away is asked again until the lease would have run out.
 
+        :param also: What to write in the same transaction: only the holder writes it. It may run more than once.
         :raises LeaseLost: This run must not change anything any more; so does every later call.
         """
         if self._lost:
@@ -97,7 +99,7 @@ class Lease:
         pause = 0.05
         while True:
             asked = self._clock()
-            trouble = self._try_to_beat(beaten)
+            trouble = self._try_to_beat(beaten, also)
             # An answer that was long under way says little about now.
             if not trouble and self._clock() - asked < self.seconds / 2:
                 self._last = asked
@@ -146,9 +148,9 @@ class Lease:
             if holders.is_alive(claim["holder"] or {}) is False:
                 raise self._lose(f"{holders.words(claim['holder'])} is gone, which held it")
 
-    def _try_to_beat(self, beaten: list[Row]) -> RecoveryError | None:
+    def _try_to_beat(self, beaten: list[Row], also: Work[t.Any] | None) -> RecoveryError | None:
         try:
-            self._journal.database.write(lambda connection: _beat(connection, beaten), patience=0)
+            self._journal.database.write(lambda connection: _beat(connection, beaten, also), patience=0)
         except JournalError as error:
             return error
         except _Gone as gone:
@@ -163,12 +165,14 @@ class Lease:
         return self._lost
 
 
-def _beat(connection: sa.Connection, beaten: list[Row]) -> None:
+def _beat(connection: sa.Connection, beaten: list[Row], also: Work[t.Any] | None) -> None:
     table_ = table("claims")
     for claim in beaten:
         same = [table_.c[key] == claim[key] for key in ("scope", "host", "run_id", "token")]
         if connection.execute(table_.update().where(*same).values(beats=table_.c.beats + 1)).rowcount != 1:
             raise _Gone(claim)
+    if also:
+        also(connection)
 
 
 def _now(journal: Journal, hosts: list[str], scope: str | None = None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import rows, states
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.database import Database
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.database import Database, Work
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.rows import Row
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.schema import table
 
@@ -61,12 +61,16 @@ class Ledger:
         **fields: t.Any,
     ) -> bool:
         """Change the state and fields of a line if its state is one of those expected; tell whether it was."""
-        ledger = table("ledger")
-        line = _checked({**fields, "state": state})
-        statement = ledger.update().where(ledger.c.incident_id == incident_id, ledger.c.server_id == server_id)
+        statement = _change(incident_id, server_id, state, fields)
         if expect is not None:
-            statement = statement.where(ledger.c.state.in_((expect,) if isinstance(expect, str) else expect))
-        return rows.update(self.database, statement.values(line))
+            expected = (expect,) if isinstance(expect, str) else expect
+            statement = statement.where(table("ledger").c.state.in_(expected))
+        return rows.update(self.database, statement)
+
+    def line_change(self, incident_id: str, server_id: str, state: str, **fields: t.Any) -> Work[t.Any]:
+        """Change a line whatever its state, as part of a transaction: see ``Lease.renew()``."""
+        statement = _change(incident_id, server_id, state, fields)
+        return lambda connection: connection.execute(statement)
 
     def lines(self, incident_ids: list[str]) -> list[Row]:
         """The lines of these incidents in the order of the plan."""
@@ -86,6 +90,12 @@ class Ledger:
 
 def _key(line: t.Any) -> tuple[str, str]:
     return (line["incident_id"], line["server_id"])
+
+
+def _change(incident_id: str, server_id: str, state: str, fields: Row) -> sa.Update:
+    ledger = table("ledger")
+    this = sa.and_(ledger.c.incident_id == incident_id, ledger.c.server_id == server_id)
+    return ledger.update().where(this).values(_checked({**fields, "state": state}))
 
 
 def _checked(line: Row) -> Row:

@@ -106,6 +106,20 @@ def test_the_same_run_with_an_older_token_has_lost(journal: Journal) -> None:
     _lease(journal, "run1", "cmp03").renew()
 
 
+def test_what_is_written_with_a_renewal_is_written_by_the_holder_only(journal: Journal) -> None:
+    _take(journal, "r1", "h1")
+    lease = _lease(journal, "r1", "h1")
+    mark = sa.text("UPDATE claims SET taken_at = :who")
+
+    lease.renew("h1", also=lambda connection: connection.execute(mark, {"who": "r1"}))
+    assert claims.held(journal, "r1", ["h1"])[0]["taken_at"] == "r1"
+
+    _take(journal, "r2", "h1")
+    with pytest.raises(LeaseLost):
+        lease.renew("h1", also=lambda connection: connection.execute(mark, {"who": "r1"}))
+    assert claims.held(journal, "r2", ["h1"])[0]["taken_at"] != "r1"
+
+
 @pytest.fixture
 def impatient(url: str) -> t.Iterator[Journal]:
     """A journal that does not wait for other writers, so that a locked database fails at once."""
