@@ -22,6 +22,9 @@ PORTS_PER_HOST = 3
 _FIRST_PORT, _LAST_PORT, _STEP = 15000, 31000, 100  # below the range for outgoing connections
 
 
+_CLAIMS: list[socket.socket] = []
+
+
 @dataclasses.dataclass
 class Host:
     """A host to be: its service host, and the hypervisor hostname where that is another name."""
@@ -106,10 +109,21 @@ class Ports:
 
 
 def free_block(hosts: int) -> int:
-    """The first port of a block in which nobody listens."""
+    """The first port of a block in which nobody listens, and that no other bed is about to take.
+
+    The block is claimed by its first UDP port, which is used for nothing else, until this process ends.
+    """
     for base in range(_FIRST_PORT, _LAST_PORT, _STEP):
-        if all(is_free(base + offset) for offset in range(FIXED_PORTS + PORTS_PER_HOST * hosts)):
+        claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            claim.bind((LOOPBACK, base))
+        except OSError:
+            claim.close()
+            continue
+        if all(is_free(base + offset) for offset in range(1, FIXED_PORTS + PORTS_PER_HOST * hosts)):
+            _CLAIMS.append(claim)
             return base
+        claim.close()
     raise RuntimeError(f"no block of free ports between {_FIRST_PORT} and {_LAST_PORT}")
 
 
