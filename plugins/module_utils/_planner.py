@@ -103,18 +103,17 @@ def _line(order: int, vm: Vm, targets: list[Host], method: str, room: Room, grou
     if vm.step not in ("evacuate", "follow"):
         return line
     candidates = _candidates(vm, targets, method, groups)
-    fitting = [host for host in candidates if room.fits(host.name, vm.need)]
+    candidates.sort(key=lambda host: (not room.fits(host.name, vm.need), *_preference(vm, host, method, room, groups)))
+    ranked = [host.name for host in candidates if host.name != vm.target]
     if vm.step == "follow":
-        return {**line, "alternates": [host.name for host in fitting if host.name != vm.target][:_ALTERNATES]}
-    if not fitting:
+        return {**line, "alternates": ranked[:_ALTERNATES]}
+    if not ranked or not room.fits(ranked[0], vm.need):
         return {**line, "step": "pending", "reason": _why_not(vm, candidates, method, room)}
-    ranked = sorted(fitting, key=lambda host: _preference(vm, host, method, room, groups))
-    best = ranked[0].name
+    best = ranked[0]
     room.take(best, vm.need)
     for group in groups:
         group.hosts[best] = group.hosts.get(best, 0) + 1
-    others = [host.name for host in ranked[1:]] + [host.name for host in candidates if host not in fitting]
-    return {**line, "target": best, "alternates": others[:_ALTERNATES]}
+    return {**line, "target": best, "alternates": ranked[1 : 1 + _ALTERNATES]}
 
 
 def _candidates(vm: Vm, targets: list[Host], method: str, groups: list[Group]) -> list[Host]:
