@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import os
 import typing as t
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 from unit.fakes.nova import BREAKS, NO_HOST, RUNNING, Fate, refuses
+from unit.fakes.profiles import examples
 from unit.fakes.runs import Site
 from unit.fakes.world import Crash, FakeWorld
 
@@ -19,9 +19,6 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors impo
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation import Limits, Line
 
 IN_USE = "Compute service of cmp01 is still in use."
-settings.register_profile("deep", max_examples=10_000)
-settings.register_profile("quick", max_examples=300)
-EXAMPLES = settings.get_profile("deep" if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else "quick").max_examples
 
 
 def lawful(world: FakeWorld) -> None:
@@ -548,7 +545,7 @@ def tell(story: Story, site: Site) -> dict[str, Line]:
     raise AssertionError("the last run is never killed")
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(300)
 @given(STORIES)
 def test_whatever_happens_no_vm_is_ruined_and_none_is_forgotten(story: Story) -> None:
     site = setting(story)
@@ -570,7 +567,7 @@ def test_whatever_happens_no_vm_is_ruined_and_none_is_forgotten(story: Story) ->
         assert site.nova.most_per_target <= story.limits["per_target"]
 
 
-@settings(max_examples=EXAMPLES // 3, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(150)
 @given(CALM)
 def test_a_nova_that_obeys_in_the_end_gets_every_vm_recovered(story: Story) -> None:
     site = setting(story)
