@@ -145,7 +145,9 @@ def _witnesses(facts: Facts, snapshot: Snapshot, policy: t.Mapping[str, t.Any]) 
 
 
 def _budget(facts: Facts, snapshot: Snapshot, policy: t.Mapping[str, t.Any]) -> Objection | None:
-    at_once = len(snapshot["hosts"]) + len(snapshot.get("in_flight", []))
+    if snapshot.get("in_flight") is None:
+        return Objection("ask", "it is not known which other hosts are being recovered")
+    at_once = len(snapshot["hosts"]) + len(snapshot["in_flight"])
     if at_once > policy["max_hosts_at_once"]:
         return Objection("ask", f"{at_once} hosts at once, allowed without asking: {policy['max_hosts_at_once']}")
     return None

@@ -121,6 +121,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud impor
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates import decide
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import holder
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import open_journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._names import HostNames
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
@@ -143,8 +144,14 @@ def run(call: Call) -> Result:
 def _open_checked(call: Call) -> Result:
     """The verdict without a claim, a run, or a line in the journal."""
     cloud, hosts = connect(call.params), _resolve(call)
-    verdicts = decide(_see(call, cloud, hosts), _policy(call))
-    return _opened(call, None, verdicts, None)
+    snapshot = _see(call, cloud, hosts)
+    try:
+        with open_journal(call.params["journal_url"], create=False) as journal:
+            snapshot["in_flight"] = _recovery.in_flight(journal, cloud.region, hosts)
+    except JournalError as error:
+        call.warn(f"Runs on other hosts are not counted: {error.message}")
+        snapshot["in_flight"] = []
+    return _opened(call, None, decide(snapshot, _policy(call)), None)
 
 
 def _open(call: Call) -> Result:
