@@ -29,7 +29,7 @@ def lawful(world: FakeWorld) -> None:
 
 def recovered(site: Site, lines: dict[str, Line]) -> None:
     for line in lines.values():
-        assert (line.state, line.reason) == ("verified", ""), line
+        assert (line.state, line.reason) == ("verified", line.note), line
         host, state = site.where(line.id)
         assert host in site.targets
         assert host == line.target
