@@ -31,9 +31,11 @@ def main(command: str, arguments: list[str]) -> int:
     python = Path(sys.executable)
     version = ".".join(map(str, sys.version_info[:2]))
     options = ["--venv"] if command == "units" else []
+    target = copy(WORK)
+    shutil.copyfile(ROOT / "tests" / "constraints.txt", target / "tests" / "unit" / "constraints.txt")
     return subprocess.run(
         [str(python.parent / "ansible-test"), command, *options, "--python", version, "--color", "no", *arguments],
-        cwd=copy(WORK),
+        cwd=target,
         env=environment(python),
         check=False,
     ).returncode

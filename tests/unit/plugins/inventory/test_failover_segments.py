@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import typing as t
 from pathlib import Path
 
 import pytest
+import yaml
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret, VaultSecretsContext
 from ansible.plugins.loader import init_plugin_loader, inventory_loader
 from ansible.template import Templar
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils import _cloud
+from ansible_collections.openstack_ha.recovery.plugins.inventory import failover_segments
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _cloud, _segments_file
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError
 
 Json = dict[str, t.Any]
@@ -393,3 +396,24 @@ def test_a_refreshed_inventory_asks_nova_again(nova: FakeCloud, read: t.Callable
     inventory.manager.refresh_inventory()
     assert inventory.groups()["ha_down"] == ["cmp01"]
     assert read(MINIMAL + cached).groups()["ha_down"] == ["cmp01"]
+
+
+def documented_options() -> Json:
+    return dict(yaml.safe_load(failover_segments.DOCUMENTATION)["options"])
+
+
+def test_the_documented_keys_and_defaults_are_those_that_are_accepted() -> None:
+    for option, checks, defaults in [
+        ("segments", _segments_file.SEGMENT_KEYS, dataclasses.asdict(_segments_file.Segment("x"))),
+        ("hosts", _segments_file.HOST_KEYS, dataclasses.asdict(_segments_file.HostSettings("x"))),
+    ]:
+        documented = documented_options()[option]["suboptions"]
+        assert documented.keys() == checks.keys()
+        assert checks.keys() == defaults.keys() - {"name"}
+        for key, suboption in documented.items():
+            assert (suboption.get("default") or None) == (defaults[key] or None), key
+
+
+def test_the_documented_recovery_methods_are_those_that_are_accepted() -> None:
+    documented = documented_options()["segments"]["suboptions"]["recovery_method"]["choices"]
+    assert tuple(documented) == _segments_file.RECOVERY_METHODS

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
-import typing as t
 
 import pytest
 import yaml
 
-from ansible_collections.openstack_ha.recovery.plugins.inventory import failover_segments
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _segments_file
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._segments_file import SegmentsFile
@@ -144,24 +142,3 @@ def test_a_vaulted_value_is_not_looked_into_and_kept_as_the_object_it_is() -> No
     levels = [{"devices": [{"method": "ipmi", "address": "a", "username": "u", "password": vaulted}]}]
     file = _segments_file.parse({"segments": {"r": {"hosts": ["a"]}}, "fencing": levels}, ())
     assert file.fencing[0]["devices"][0]["password"] is vaulted
-
-
-def options() -> dict[str, t.Any]:
-    return dict(yaml.safe_load(failover_segments.DOCUMENTATION)["options"])
-
-
-def test_the_documented_keys_and_defaults_are_those_that_are_accepted() -> None:
-    for option, checks, defaults in [
-        ("segments", _segments_file.SEGMENT_KEYS, dataclasses.asdict(_segments_file.Segment("x"))),
-        ("hosts", _segments_file.HOST_KEYS, dataclasses.asdict(_segments_file.HostSettings("x"))),
-    ]:
-        documented = options()[option]["suboptions"]
-        assert documented.keys() == checks.keys()
-        assert checks.keys() == defaults.keys() - {"name"}
-        for key, suboption in documented.items():
-            assert (suboption.get("default") or None) == (defaults[key] or None), key
-
-
-def test_the_documented_recovery_methods_are_those_that_are_accepted() -> None:
-    documented = options()["segments"]["suboptions"]["recovery_method"]["choices"]
-    assert tuple(documented) == _segments_file.RECOVERY_METHODS
