@@ -199,7 +199,7 @@ class Evacuation:
         line.choices = [host for host in [line.target, *line.alternates] if host]
         if line.state == "planned":
             line.booked = line.target
-            if line.noted == "requesting" and not record:
+            if line.noted == "requesting" and not (record and record["status"] in UNDER_WAY):
                 line.state, line.not_before = "unknown", now + self._limits.settle
             elif record or line.noted in (*_IN_FLIGHT, "verified"):
                 line.state = "retry"
@@ -263,13 +263,14 @@ class Evacuation:
     def _dispatch(self, now: float) -> None:
         """Start what may start, in the order of the plan."""
         called = self._called()
-        busy = collections.Counter(line.target for line in self._lines.values() if _is_busy(line, now, called))
+        busy = collections.Counter(line.target for line in self._lines.values() if _is_busy(line, called))
         slots = self._limits.parallel - sum(busy.values())
         for line in self._lines.values():
-            if slots <= 0:
-                return
-            ready = line.state in _WAITING and now >= line.not_before and line.id not in called
-            if ready and busy[line.target] < self._limits.per_target:
+            if line.state not in _WAITING or now < line.not_before or line.id in called:
+                continue
+            if line.state == "unknown":
+                self._start(line)  # it has held its place since its request
+            elif slots > 0 and busy[line.target] < self._limits.per_target:
                 self._start(line)
                 busy[line.target] += 1
                 slots -= 1
@@ -566,8 +567,6 @@ def _is_final(error: CloudError) -> bool:
     return status is not None and 400 <= status < 500 and status != 429
 
 
-def _is_busy(line: Line, now: float, called: t.Container[str]) -> bool:
+def _is_busy(line: Line, called: t.Container[str]) -> bool:
     """Whether Nova is at work on it, may be, or is about to be asked."""
-    if line.state == "unknown" and now < line.not_before:
-        return True
-    return line.state in ("requesting", "requested") or (line.state in _WAITING and line.id in called)
+    return line.state in ("requesting", "requested", "unknown") or (line.state in _WAITING and line.id in called)

@@ -170,7 +170,7 @@ class Nova:
         self.clock.after(fate.takes, lambda: end(server, record, fate, target, landing))
 
     def _count(self, target: str) -> None:
-        running = [record for record in self.records if record["status"] in UNDER_WAY]
+        running = [it for it in self.records if it["status"] in UNDER_WAY and it["instance_uuid"] in self.servers]
         self.most_at_once = max(self.most_at_once, len(running))
         there = sum(record["dest_compute"] == target for record in running)
         self.most_per_target = max(self.most_per_target, there)
