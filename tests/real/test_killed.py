@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import subprocess
 import time
@@ -13,12 +12,21 @@ import processes
 import pytest
 from bed.client import Bed
 from driver import Playbooks, until
+from scenes import (
+    EVACUATE,
+    HOST,
+    RACK,
+    Recovery,
+    assert_moved_once,
+    assert_recovered,
+    evacuations,
+    requests,
+    slow_spawns,
+    started,
+    states,
+    steps,
+)
 
-Recovery = t.Callable[..., Playbooks]
-
-HOST = "cmp01"
-RACK = {"rack1": {"hosts": [HOST, "cmp02", "cmp03"], "shared_storage": True}}
-EVACUATE = {"service": "compute", "method": "POST", "body": "evacuate"}
 BOUNDARIES = [
     "Show the verdict",
     "Disable and force down nova-compute",
@@ -31,61 +39,10 @@ BOUNDARIES = [
 ]
 
 
-@contextlib.contextmanager
-def started(playbooks: Playbooks, **variables: t.Any) -> t.Iterator[subprocess.Popen[str]]:
-    """A run for HOST; whatever is left of it is gone afterwards."""
-    process = playbooks.start("recover_host", failed_hosts=HOST, **variables)
-    family: set[int] = {process.pid}
-    try:
-        yield process
-    finally:
-        family.update(processes.children(process.pid))
-        processes.kill(family)
-        process.communicate()
-
-
 def doomed(process: subprocess.Popen[str], victim: str) -> list[int]:
     """Who is to be killed: the ansible-playbook alone, its workers alone, or everything."""
     workers = processes.children(process.pid)
     return {"playbook": [process.pid], "workers": workers, "all": [process.pid, *workers]}[victim]
-
-
-def requests(cloud: Bed) -> list[dict[str, t.Any]]:
-    """The evacuate requests that have arrived at nova-api, processed or not."""
-    return [line for line in cloud.api_log() if line.get("action") == "evacuate"]
-
-
-def evacuations(cloud: Bed) -> list[str]:
-    """The servers whose evacuation Nova was asked for, once per request that it has processed."""
-    return [line["path"].split("/")[-2] for line in requests(cloud) if "answered" in line]
-
-
-def states(playbooks: Playbooks) -> list[str]:
-    """The states of the ledger's lines, once there is a run."""
-    with playbooks.journal() as journal:
-        runs = journal.runs(limit=1)
-        return sorted(line["state"] for line in journal.report(runs[0]["id"])["ledger"]) if runs else []
-
-
-def steps(playbooks: Playbooks) -> list[str]:
-    """The steps that the newest run has done."""
-    with playbooks.journal() as journal:
-        return [step["name"] for run in journal.runs(limit=1) for step in journal.steps(run["id"])]
-
-
-def assert_moved_once(cloud: Bed, vms: list[str]) -> None:
-    assert sorted(vm for uuids in cloud.running().values() for vm in uuids) == sorted(vms)
-    assert not cloud.running().get(HOST)
-    assert cloud.ever_ran_twice() == []
-    assert sorted(evacuations(cloud)) == sorted(vms), "each VM is asked for exactly once"
-
-
-def assert_recovered(cloud: Bed, playbooks: Playbooks, vms: list[str]) -> None:
-    assert_moved_once(cloud, vms)
-    report = playbooks.report()
-    assert {line["server_id"]: line["state"] for line in report["ledger"]} == dict.fromkeys(vms, "verified")
-    assert [host["outcome"] for host in report["hosts"]] == ["recovered"]
-    assert report["claims"] == []
 
 
 @pytest.mark.parametrize("task", BOUNDARIES)
@@ -131,11 +88,6 @@ class Moment:
     reached: t.Callable[[Bed, Playbooks], t.Any]
 
 
-def _slow_spawns(cloud: Bed) -> None:
-    for host in ("cmp02", "cmp03"):
-        cloud.knobs(host, spawn_delay=3)
-
-
 def _one_done_one_under_way(_cloud: Bed, playbooks: Playbooks) -> bool:
     return {"verified", "requested"} <= set(states(playbooks))
 
@@ -163,7 +115,7 @@ MOMENTS = {
         lambda cloud: cloud.fail_api(**EVACUATE, when="after", status=0, seconds=10),
         lambda cloud, _playbooks: evacuations(cloud),
     ),
-    "half way": Moment(_slow_spawns, _one_done_one_under_way),
+    "half way": Moment(slow_spawns, _one_done_one_under_way),
 }
 
 
@@ -203,7 +155,7 @@ def test_the_orphan_of_a_killed_playbook_changes_nothing_more(cloud: Bed, recove
     vms = cloud.fill(HOST, 3)
     playbooks = recovery(RACK)
     cloud.crash(HOST)
-    _slow_spawns(cloud)
+    slow_spawns(cloud)
     with started(playbooks, evacuate_parallel=1) as process:
         until(lambda: "requested" in states(playbooks))
         orphans = processes.children(process.pid)
