@@ -19,7 +19,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors impo
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.states import LINE_UNDER_WAY
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._planner import Group, Host, Vm, plan
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy import protection
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._vmstate import Step, next_step
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._vmstate import UNDER_WAY, Step, next_step
 
 #: Ledger states of VMs that are not seen to their end yet, wherever they are.
 _NOT_FINAL = ("planned", "requesting", "requested", "landed", "started", "pending", "failed")
@@ -171,13 +171,22 @@ class _Planning:
 
     def _group(self, group: Json, moving: set[str]) -> Group:
         hosts: dict[str, int] = {}
-        for member in set(group["members"]) - moving:
-            host = (_compute.server(self._cloud, member) or {}).get("OS-EXT-SRV-ATTR:host")
+        for member in set(group["members"]):
+            host = self._whereabouts(member, moving)
             if host:
                 hosts[host] = hosts.get(host, 0) + 1
         policy = group.get("policy") or (group.get("policies") or [""])[0]
         limit = int((group.get("rules") or {}).get("max_server_per_host", 1))
         return Group(policy, set(group["members"]), hosts, limit)
+
+    def _whereabouts(self, member: str, moving: set[str]) -> str | None:
+        """The living host that a member of a group is on, or on its way to."""
+        if member not in moving:
+            return (_compute.server(self._cloud, member) or {}).get("OS-EXT-SRV-ATTR:host")
+        for records in self._records.values():
+            if member in records and records[member]["status"] in UNDER_WAY:
+                return str(records[member]["dest_compute"])
+        return None
 
 
 def _newest(cloud: Cloud, host: str) -> dict[str, Json]:

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from unit.fakes.cloud import FakeCloud, topology
+from unit.fakes.nova import Fate
+from unit.fakes.runs import DEAD, ROOM, Site
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._planning import make_plan
+
+ON_ITS_WAY = Fate(takes=60.0)
+
+
+def lines(site: Site, *failed: str) -> dict[str, dict[str, t.Any]]:
+    found = make_plan(t.cast(t.Any, site.cloud), site.topology, failed or [DEAD], site.ledger.lines())
+    return {line["id"]: line for line in found["lines"]}
+
+
+def group(policy: str, *members: str, **more: t.Any) -> dict[str, t.Any]:
+    return {"policy": policy, "members": list(members), "rules": more}
+
+
+def test_a_vm_is_described_for_the_executor() -> None:
+    site = Site()
+    site.vm("a", "paused")
+    line = lines(site)["a"]
+    assert {name: line[name] for name in ("name", "project", "host", "segment", "former", "reset", "target")} == {
+        "name": "vm-a",
+        "project": "p1",
+        "host": DEAD,
+        "segment": "rack1",
+        "former": "stopped",
+        "reset": True,
+        "target": "cmp02",
+    }
+    assert line["need"] == {"VCPU": 1, "MEMORY_MB": 1024}
+
+
+def test_the_room_that_is_left_is_what_placement_has_less_the_plan() -> None:
+    site = Site(targets=1)
+    site.nova.add("there", "cmp02")
+    site.vm("a")
+    assert site.plan()["room"] == {"cmp02": {"VCPU": ROOM["VCPU"] - 2, "MEMORY_MB": ROOM["MEMORY_MB"] - 2048}}
+
+
+def test_what_placement_does_not_know_is_counted_by_its_flavor() -> None:
+    site = Site()
+    server = site.vm("a")
+    server["flavor"].update(vcpus=3, ram=2048, disk=20, ephemeral=5)
+    site.cloud._get_resource_providers = lambda rest, params, body: (  # type: ignore[method-assign]
+        {"allocations": {}}
+        if rest[1] == "allocations"
+        else FakeCloud._get_resource_providers(site.cloud, rest, params, body)
+    )
+    assert lines(site)["a"]["need"] == {"VCPU": 3, "MEMORY_MB": 2048, "DISK_GB": 25}
+    server["image"] = ""
+    assert lines(site)["a"]["need"]["DISK_GB"] == 5
+
+
+def test_unprotected_vms_stay_and_the_reason_names_who_said_so() -> None:
+    site = Site()
+    site.vm("a", metadata={"HA_Enabled": "false"})
+    line = lines(site)["a"]
+    assert line["step"] == "skip"
+    assert "VM metadata HA_Enabled=false" in line["reason"]
+
+
+def test_an_evacuation_under_way_is_followed_even_of_an_unprotected_vm() -> None:
+    site = Site()
+    site.vm("a", "active", ON_ITS_WAY, metadata={"HA_Enabled": "false"})
+    site.nova.evacuate("a", "cmp03", False)
+    line = lines(site)["a"]
+    assert (line["step"], line["target"], line["floor"]) == ("follow", "cmp03", 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": "down"},
+        {"forced_down": True},
+        {"status": "disabled", "disabled_reason": "being repaired"},
+    ],
+)
+def test_a_host_that_nova_would_not_use_is_no_target(change: dict[str, t.Any]) -> None:
+    site = Site()
+    site.vm("a")
+    site.nova.services["cmp02"].update(change)
+    line = lines(site)["a"]
+    assert line["target"] == "cmp03"
+    assert "cmp02" not in line["alternates"]
+
+
+def test_a_host_without_a_nova_compute_or_of_another_segment_is_no_target() -> None:
+    site = Site(targets=3)
+    site.vm("a")
+    del site.nova.services["cmp02"]
+    site.topology["hosts"]["cmp03"]["segment"] = "rack2"
+    line = lines(site)["a"]
+    assert (line["target"], line["alternates"]) == ("cmp04", [])
+
+
+@pytest.mark.parametrize(("method", "target", "used"), [("auto", "cmp02", []), ("rh_priority", "cmp03", ["cmp03"])])
+def test_reserved_hosts_are_used_while_disabled_and_named(method: str, target: str, used: list[str]) -> None:
+    site = Site(segment={"recovery_method": method})
+    site.topology["hosts"]["cmp03"]["role"] = "reserved"
+    site.nova.services["cmp03"].update(status="disabled", disabled_reason="spare")
+    site.vm("a")
+    plan = site.plan()
+    assert (plan["lines"][0]["target"], plan["reserved_hosts"]) == (target, used)
+
+
+def test_a_reserved_host_in_maintenance_is_not_used() -> None:
+    site = Site(segment={"recovery_method": "reserved_host"})
+    site.topology["hosts"]["cmp03"]["role"] = "reserved"
+    site.nova.services["cmp03"].update(status="disabled", disabled_reason="Maintenance: new disks")
+    site.vm("a")
+    assert lines(site)["a"]["step"] == "pending"
+
+
+def test_several_failed_hosts_share_one_order_and_one_account_of_room() -> None:
+    site = Site(targets=2, room={"VCPU": 2, "MEMORY_MB": 2048})
+    site.vm("a", metadata={"openstack_ha:priority": "1"})
+    site.vm("b", metadata={"openstack_ha:priority": "9"})
+    site.nova.add("c", "cmp02", metadata={"openstack_ha:priority": "5"})
+    found = lines(site, DEAD, "cmp02")
+    assert [(line["id"], line["target"]) for line in found.values()] == [("b", "cmp03"), ("c", "cmp03"), ("a", None)]
+
+
+@pytest.mark.parametrize("host", ["unknown", "loose"])
+def test_a_host_outside_all_segments_cannot_be_planned_for(host: str) -> None:
+    site = Site()
+    site.topology["hosts"]["loose"] = {"segment": None}
+    with pytest.raises(ConfigError, match="no failover segment"):
+        lines(site, host)
+
+
+# -- server groups -----------------------------------------------------------------------------------------
+
+
+def test_members_that_live_elsewhere_count_and_those_on_the_dead_host_do_not() -> None:
+    site = Site()
+    for name in "ab":
+        site.vm(name)
+    site.nova.add("c", "cmp02")
+    site.cloud.groups = [group("anti-affinity", "a", "c", "gone"), group("affinity", "b")]
+    assert lines(site)["a"]["target"] == "cmp03"
+
+
+def test_a_member_that_is_on_its_way_counts_where_it_goes() -> None:
+    site = Site()
+    site.vm("a")
+    site.vm("b", "active", ON_ITS_WAY)
+    site.nova.evacuate("b", "cmp02", False)
+    site.cloud.groups = [group("anti-affinity", "a", "b")]
+    assert lines(site)["a"]["target"] == "cmp03"
+
+
+def test_groups_of_older_clouds_and_their_limits_are_understood() -> None:
+    site = Site()
+    site.vm("a")
+    site.nova.add("c", "cmp02")
+    site.cloud.groups = [{"policies": ["anti-affinity"], "members": ["a", "c"]}]
+    assert lines(site)["a"]["target"] == "cmp03"
+    site.cloud.groups = [group("anti-affinity", "a", "c", max_server_per_host="2")]
+    assert "cmp02" in [lines(site)["a"]["target"], *lines(site)["a"]["alternates"]]
+
+
+# -- what an earlier run left ------------------------------------------------------------------------------------
+
+
+def earlier(site: Site, server_id: str, **row: t.Any) -> None:
+    site.ledger.rows[server_id] = {
+        "server_id": server_id,
+        "name": f"vm-{server_id}",
+        "host": DEAD,
+        "former_state": "running",
+        "priority": 500,
+        "attempts": 0,
+        "facts": {"project": "p1", "note": ""},
+        **row,
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "row", "former"),
+    [
+        ("active", {"state": "requesting"}, "stopped"),
+        ("active", {"state": "pending", "attempts": 1}, "stopped"),
+        ("error", {"state": "planned"}, "stopped"),
+        ("active", {"state": "planned"}, "running"),
+        ("active", {"state": "pending", "attempts": 0}, "running"),
+    ],
+)
+def test_the_ledger_is_believed_about_former_power_once_we_have_acted(
+    state: str, row: dict[str, t.Any], former: str
+) -> None:
+    site = Site()
+    site.vm("a", state, **{"OS-EXT-STS:power_state": 1})
+    earlier(site, "a", former_state="stopped", **row)
+    assert lines(site)["a"]["former"] == former
+
+
+@pytest.mark.parametrize("state", ["planned", "requesting", "requested", "landed", "started", "pending", "failed"])
+def test_a_vm_that_has_left_is_seen_to_its_end(state: str) -> None:
+    site = Site()
+    site.nova.add("a", "cmp03")
+    earlier(site, "a", state=state, former_state="stopped")
+    line = lines(site)["a"]
+    assert (line["step"], line["target"], line["former"], line["host"]) == ("follow", "cmp03", "stopped", DEAD)
+
+
+@pytest.mark.parametrize("state", ["verified", "skipped"])
+def test_a_vm_that_has_left_and_is_done_is_not_in_the_plan(state: str) -> None:
+    site = Site()
+    site.nova.add("a", "cmp03")
+    earlier(site, "a", state=state)
+    assert lines(site) == {}
+
+
+def test_a_vm_that_has_gone_is_skipped() -> None:
+    site = Site()
+    earlier(site, "a", state="requested")
+    assert (lines(site)["a"]["step"], lines(site)["a"]["reason"]) == ("skip", "was deleted meanwhile")
+
+
+def test_records_of_the_past_are_not_followed() -> None:
+    site = Site()
+    site.vm("a", "active", Fate(ends="no_host", takes=0.0))
+    site.nova.evacuate("a", "cmp02", False)
+    line = lines(site)["a"]
+    assert (line["step"], line["floor"]) == ("evacuate", 1)
+
+
+def test_the_topology_of_the_tests_is_what_the_inventory_makes() -> None:
+    assert set(topology("x")["hosts"]["x"]) <= {
+        "segment", "role", "zone", "failure_domain", "hypervisor_hostname", "hypervisor_id", "host_ip", "probe",
+    }  # fmt: skip
