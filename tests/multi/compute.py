@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import typing as t
 from pathlib import Path
@@ -13,8 +14,9 @@ from pathlib import Path
 
 def main(directory: Path, name: str) -> None:
     """Nova's own program, with the bed's virt driver where Nova looks for drivers."""
+    # first: it decides how Nova's threads work
+    nova_compute = importlib.import_module("nova.cmd.compute")
     from bed import config, driver, patches
-    from nova.cmd import compute  # first: it decides how Nova's threads work
 
     from multi.knobs import Knobs, haste_file
     from multi.truth import FileTruth
@@ -31,7 +33,7 @@ def main(directory: Path, name: str) -> None:
     (home / "compute_id").write_text(driver.node_uuid(host.hypervisor))
     files = [directory / "nova.conf", directory / f"{name}.conf"]
     sys.argv = ["nova-compute", *(word for file in files for word in ("--config-file", str(file)))]
-    compute.main()
+    nova_compute.main()
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ Run by the server before anything else; the first time takes half a minute, a co
 from __future__ import annotations
 
 import contextlib
+import grp
 import hashlib
 import importlib.metadata
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -109,7 +111,8 @@ def _keystone(directory: Path, ports: Ports) -> None:
     manage = [_BIN / "keystone-manage", "--config-file", directory / "keystone.conf"]
     (directory / "fernet").mkdir(mode=0o700)
     _run(directory, *manage, "db_sync")
-    _run(directory, *manage, "fernet_setup")
+    user, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
+    _run(directory, *manage, "fernet_setup", f"--keystone-user={user}", f"--keystone-group={group}")
     urls = [f"--bootstrap-{interface}-url={ports.auth_url}" for interface in ("admin", "internal", "public")]
     _run(directory, *manage, "bootstrap", "--bootstrap-password=secret", f"--bootstrap-region-id={REGION}", *urls)
 

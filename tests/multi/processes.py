@@ -80,10 +80,18 @@ class Process:
         """Return when it has done what it should; raise with the end of its log when it ends or does not."""
         deadline = time.monotonic() + seconds
         while not done():
-            if not self.alive or time.monotonic() > deadline:
-                tail = self.log.read_text(errors="replace")[-2000:]
-                raise RuntimeError(f"{self.name} did not {what} within {seconds:g} s; {self.log} ends:\n{tail}")
+            self.check()
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} did not {what} within {seconds:g} s; {self._end_of_log()}")
             time.sleep(0.1)
+
+    def check(self) -> None:
+        """Raise with the end of its log unless it runs."""
+        if not self.alive:
+            raise RuntimeError(f"{self.name} has ended; {self._end_of_log()}")
+
+    def _end_of_log(self) -> str:
+        return f"{self.log} ends:\n" + self.log.read_text(errors="replace")[-2000:]
 
 
 def environment_of(directory: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import signal
 import sys
 import typing as t
@@ -30,7 +31,6 @@ from multi.settings import Ports
 from multi.truth import FileTruth
 
 _BIN = Path(sys.executable).parent
-_ACCESS = '%(t)s "%(r)s" %(s)s "%(a)s"'
 
 
 class World(Stage):
@@ -81,7 +81,7 @@ class World(Stage):
         """Until the APIs answer, every nova-compute has told Placement what it has, and the cell knows its hosts."""
         api, url = self.processes["nova-api"], f"http://{LOOPBACK}:{self.services.compute}/"
         api.wait_until(lambda: _answers(url), f"answer on {url}")
-        api.wait_until(lambda: self._reported() == len(self.hosts), "see every host in Placement", 180)
+        api.wait_until(lambda: self._reported() == len(self.hosts), "hear of every host", 180)
         discover = Process(
             "discover_hosts",
             [_BIN / "nova-manage", "--config-file", self.directory / "nova.conf", "cell_v2", "discover_hosts"],
@@ -91,6 +91,9 @@ class World(Stage):
         api.wait_until(lambda: not discover.alive, "see the hosts discovered")
 
     def _reported(self) -> int:
+        """How many hosts have told Placement what they have; raises when one never will."""
+        for process in self.processes.values():
+            process.check()
         rows = self._select("SELECT COUNT(DISTINCT resource_provider_id) FROM placement.inventories")
         return int(rows[0][0])
 
@@ -179,6 +182,7 @@ def _rabbitmq(here: Path, ports: Ports) -> dict[str, t.Any]:
 def _services(options: Options, ports: Ports) -> list[Process]:
     here = options.directory
     nova = ["--config-file", str(here / "nova.conf")]
+    paste = Path(sys.prefix) / "etc" / "nova" / "api-paste.ini"
     return [
         _wsgi("keystone", "keystone.wsgi.api", ports.keystone, here, OS_KEYSTONE_CONFIG_DIR=here),
         _wsgi("placement", "placement.wsgi.api", ports.placement, here, OS_PLACEMENT_CONFIG_DIR=here),
@@ -188,7 +192,7 @@ def _services(options: Options, ports: Ports) -> list[Process]:
             ports.compute,
             here,
             OS_NOVA_CONFIG_DIR=here,
-            OS_NOVA_CONFIG_FILES="nova.conf",
+            OS_NOVA_CONFIG_FILES=f"{paste};nova.conf",
         ),
         Process("nova-conductor", [_BIN / "nova-conductor", *nova], here),
         Process("nova-scheduler", [_BIN / "nova-scheduler", *nova], here),
@@ -196,30 +200,24 @@ def _services(options: Options, ports: Ports) -> list[Process]:
 
 
 def _wsgi(name: str, module: str, port: int, here: Path, **environment: t.Any) -> Process:
-    command = [
-        _BIN / "gunicorn",
-        "--bind",
-        f"{LOOPBACK}:{port}",
-        "--worker-class",
-        "gthread",
-        "--workers",
-        "1",
-        "--threads",
-        "32",
-        "--timeout",
-        "600",
-        "--keep-alive",
-        "75",
-        "--no-control-socket",
-        "--graceful-timeout",
-        "1",
-        "--access-logfile",
-        here / "log" / f"{name}.access",
-        "--access-logformat",
-        _ACCESS,
-        f"{module}:application",
-    ]
-    return Process(name, command, here, **environment)
+    settings_of_gunicorn = {
+        "wsgi_app": f"{module}:application",
+        "bind": f"{LOOPBACK}:{port}",
+        "worker_class": "gthread",
+        "threads": 32,
+        "timeout": 600,
+        "keepalive": 75,
+        "graceful_timeout": 1,
+        "control_socket_disable": True,
+        "accesslog": str(here / "log" / f"{name}.access"),
+        "access_log_format": '%(t)s "%(r)s" %(s)s "%(a)s"',
+    }
+    file = here / f"{name}.gunicorn.py"
+    file.write_text("".join(f"{key} = {value!r}\n" for key, value in settings_of_gunicorn.items()))
+    # not by arguments: Keystone would take them for its own
+    return Process(
+        name, [_BIN / "gunicorn"], here, **environment, GUNICORN_CMD_ARGS=shlex.join(["--config", str(file)])
+    )
 
 
 def _by_prefix(ports: Ports) -> App:
