@@ -17,6 +17,9 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.sto
 
 Json = t.Dict[str, t.Any]
 
+#: The step after which nothing is left to do with the VMs of a host, in this run. Without it a host is not recovered.
+EVACUATED = "evacuated"
+
 #: What becomes of an incident when its host gets another verdict than ``recover``.
 _INCIDENT_STATE = {"hold": "held", "ask": "held", "alert": "open", "ignore": "closed"}
 
@@ -84,20 +87,25 @@ def release(journal: Journal, run_id: str, entry: Json, state: str, reason: str)
 def finish(journal: Journal, run_id: str) -> Json:
     """End the run: outcome per host from the ledger, claims released. Returns the report."""
     run = journal.run(run_id)
+    evacuated = {step["host"] for step in journal.steps(run_id) if step["name"] == EVACUATED}
     for entry in run["hosts"]:
         if entry["outcome"] != "held":
-            counts = journal.counts([entry["incident_id"]])
-            unfinished = sum(number for state, number in counts.items() if state not in ("verified", "skipped"))
-            outcome = "partial" if unfinished else "recovered"
-            journal.set_run_host(
-                run_id, entry["host"], outcome, f"{unfinished} VMs not recovered" if unfinished else None
-            )
-            journal.set_incident(entry["incident_id"], outcome)
+            left = _left(journal, entry) if entry["host"] in evacuated else "the run ended before all was evacuated"
+            outcome = "partial" if left else "recovered"
+            journal.set_run_host(run_id, entry["host"], outcome, left)
+            journal.set_incident(entry["incident_id"], outcome, left)
     outcomes = {entry["host"]: entry["outcome"] for entry in journal.run(run_id)["hosts"]}
     counts = journal.counts([entry["incident_id"] for entry in run["hosts"]])
     journal.close_run(run_id, "closed", {"hosts": outcomes, "vms": counts})
     claims.release(journal, run_id, list(outcomes))
     return journal.report(run_id)
+
+
+def _left(journal: Journal, entry: Json) -> str | None:
+    """What of a host's VMs was not recovered."""
+    counts = journal.counts([entry["incident_id"]])
+    unfinished = sum(number for state, number in counts.items() if state not in ("verified", "skipped"))
+    return f"{unfinished} VMs not recovered" if unfinished else None
 
 
 def digest(data: Json) -> str:

@@ -49,6 +49,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+hosts:
+  description: The failed hosts that the plan is for.
+  returned: success
+  type: list
+  elements: str
 lines:
   description: One entry per VM, in the order of evacuation.
   returned: success
@@ -71,6 +76,7 @@ lines:
     method: {description: Rescue method., type: str}
     former: {description: 'Power state to restore: V(running) or V(stopped).', type: str}
     reset: {description: Whether Nova evacuates it only after its state was reset., type: bool}
+    note: {description: What its owner must know of it also when it is recovered., type: str}
     target: {description: Planned target host., type: str}
     alternates: {description: 'Other targets, best first.', type: list, elements: str}
     need: {description: Amount by resource class., type: dict}
@@ -113,7 +119,7 @@ def run(call: Call) -> Result:
             taken = sorted({use["host"] for use in recovery.journal.reserved_uses(state="taken")})
         plan = make_plan(connect(call.params), call.params["topology"], hosts, ledger)
     counts = collections.Counter(line["step"] for line in plan["lines"])
-    return {"changed": False, "counts": dict(counts), "reserved_taken": taken, **plan}
+    return {"changed": False, "counts": dict(counts), "hosts": hosts, "reserved_taken": taken, **plan}
 
 
 TASK = Task(

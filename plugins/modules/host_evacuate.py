@@ -64,6 +64,14 @@ options:
     description: Seconds in which an evacuation request that Nova did not answer may still take effect.
     type: float
     default: 15
+  silent_for:
+    description:
+      - Seconds that must pass without a heartbeat before the first evacuation from a host without a probe that Nova
+        still took for alive when the run was opened, because the device that reported it off could be wrong.
+      - A host whose certificate was voided before in this incident is always waited for.
+      - Must be greater than C(report_interval) of nova-compute, which is 10 seconds by default.
+    type: float
+    default: 15
 author:
   - openstack_ha.recovery maintainers (@openstack-ha)
 """
@@ -102,9 +110,10 @@ counts:
 import collections
 import concurrent.futures
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils import _run
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _recovery, _run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Room
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Json, connect
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation import Evacuation, Limits, Line
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_world import RealWorld
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
@@ -118,7 +127,9 @@ def run(call: Call) -> Result:
     """Carry out the plan."""
     planned = call.params["plan"]["lines"]
     limits = Limits(**{name: call.params[name] for name in _LIMITS})
-    if call.check_mode or not planned:
+    if not call.params["silent_for"] > 0:
+        raise ConfigError(f"silent_for: must be greater than 0 seconds, not {call.params['silent_for']}.")
+    if call.check_mode:
         lines = _lines(planned, call.params["topology"], [])
     else:
         lines = _carry_out(call, planned, limits)
@@ -132,17 +143,25 @@ def run(call: Call) -> Result:
 
 
 def _carry_out(call: Call, planned: list[Json], limits: Limits) -> list[Line]:
-    topology, hosts = call.params["topology"], sorted({entry["host"] for entry in planned})
+    topology, hosts = call.params["topology"], call.params["plan"]["hosts"]
     with _run.joined(call.params, hosts) as recovery, concurrent.futures.ThreadPoolExecutor(limits.parallel) as pool:
         recovery.journal.plan_lines(recovery.id, [_ledger_line(entry, recovery) for entry in planned])
         lines = _lines(planned, topology, recovery.ledger(hosts))
-        probes = {host: topology["hosts"][host].get("probe") or [] for host in hosts}
-        world = RealWorld(connect(call.params), recovery, probes, pool, call.progress)
+        probes = _probes(lines, topology)
+        world = RealWorld(connect(call.params), recovery, probes, call.params["silent_for"], pool, call.progress)
         with recovery.lease.keep(_run.KEEP_INTERVAL):
             Evacuation(world, lines, Room.of_free(call.params["plan"]["room"]), limits).run()
         if world.last_active is not None:
             recovery.step("last_active", at=world.last_active)
+        for host in hosts:
+            recovery.step(_recovery.EVACUATED, host)
     return lines
+
+
+def _probes(lines: list[Line], topology: Json) -> dict[str, list[str]]:
+    """Hosts of which something may be evacuated, with their probes."""
+    hosts = sorted({line.host for line in lines if line.state not in ("skipped", "pending")})
+    return {host: topology["hosts"][host].get("probe") or [] for host in hosts}
 
 
 def _lines(planned: list[Json], topology: Json, ledger: list[Json]) -> list[Line]:
@@ -159,6 +178,7 @@ def _line(entry: Json, topology: Json, noted: str) -> Line:
         "order",
         "former",
         "reset",
+        "note",
         "need",
         "target",
         "alternates",
@@ -182,7 +202,12 @@ def _ledger_line(entry: Json, recovery: _run.Run) -> Json:
         "target": entry["target"],
         "former_state": entry["former"],
         "reason": entry["reason"],
-        "facts": {"project": entry["project"], "need": entry["need"], "segment": entry["segment"]},
+        "facts": {
+            "project": entry["project"],
+            "need": entry["need"],
+            "segment": entry["segment"],
+            "note": entry["note"],
+        },
     }
 
 
@@ -197,6 +222,7 @@ TASK = Task(
         "vm_timeout": {"type": "float", "default": 900.0},
         "verify_timeout": {"type": "float", "default": 60.0},
         "settle": {"type": "float", "default": 15.0},
+        "silent_for": {"type": "float", "default": 15.0},
         **CLOUD_SPEC,
         **_run.RUN_SPEC,
     },

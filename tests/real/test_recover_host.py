@@ -68,3 +68,19 @@ def test_a_second_run_finds_nothing_left_to_do(cloud: Bed, recovery: Recovery) -
     assert outcome, outcome.out
     assert [call for call in cloud.api_log() if "evacuate" in str(call)] == []
     assert cloud.ever_ran_twice() == []
+
+
+def test_a_host_is_not_called_recovered_when_its_plan_could_not_be_made(cloud: Bed, recovery: Recovery) -> None:
+    vms = cloud.fill("cmp01", 2)
+    playbooks = recovery(RACK)
+    cloud.crash("cmp01")
+    cloud.fail_api(service="compute", method="GET", path="/servers/detail", status=400, times=1)
+
+    outcome = playbooks.recover("cmp01")
+
+    assert not outcome
+    assert "cmp01: PARTIAL: the run ended before all was evacuated" in outcome.out
+    assert playbooks.report()["incidents"][0]["state"] == "partial"
+
+    assert playbooks.recover("cmp01"), "running again finishes the job"
+    assert sorted(playbooks.ledger()) == sorted(vms)
