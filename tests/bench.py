@@ -19,9 +19,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from bed.client import Bed  # noqa: E402
-from driver import Playbooks  # noqa: E402
-from tree import ROOT, collections_path  # noqa: E402
+from bed.client import Bed
+from driver import Playbooks
+from tree import ROOT, collections_path
 
 sys.path.insert(0, str(collections_path()))
 
@@ -100,7 +100,9 @@ class Bench:
             raise SystemExit(outcome.out)
         report = playbooks.report()
         calls = self.bed.api_calls()
-        steps = {step["name"]: step["seconds"] + report["run"]["holder"]["monotonic"] - began for step in report["steps"]}
+        steps = {
+            step["name"]: step["seconds"] + report["run"]["holder"]["monotonic"] - began for step in report["steps"]
+        }
         return {
             "seconds": {
                 "forced_down": round(steps["forced_down"], 2),

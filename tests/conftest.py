@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tree import collections_path  # noqa: E402
+from tree import collections_path
 
 os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(collections_path())
 if str(collections_path()) not in sys.path:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from bed.client import Bed  # noqa: E402
-from driver import Playbooks  # noqa: E402
-from tree import ROOT, collections_path  # noqa: E402
+from bed.client import Bed
+from driver import Playbooks
+from tree import ROOT, collections_path
 
 sys.path.insert(0, str(collections_path()))
 

@@ -1,7 +1,7 @@
 """The floor that recover_host is measured against: a bare openstacksdk script without any care.
 
-It forces the service down and requests the evacuations with the same targets and the same number under way at once. No fencing,
-no journal, no plan of its own, no verification, no second try.
+It forces the service down and requests the evacuations with the same targets and the same number under way at once. No
+fencing, no journal, no plan of its own, no verification, no second try.
 """
 
 from __future__ import annotations

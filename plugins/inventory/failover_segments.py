@@ -10,7 +10,7 @@ DOCUMENTATION = r"""
 name: failover_segments
 short_description: Failover segments and their compute hosts, from one YAML file and live Nova
 version_added: 0.1.0
-author: openstack_ha.recovery maintainers
+author: openstack_ha.recovery maintainers (@openstack-ha)
 description:
   - Reads which compute hosts form a failover segment, which of them are reserved, and how each is fenced, and joins
     that with what Nova says about the hosts.

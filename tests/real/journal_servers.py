@@ -68,7 +68,7 @@ def program(name: str, *more: str) -> str:
 def free_ports(number: int) -> list[int]:
     """Ports that nobody listens on now."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        sockets = [stack.enter_context(socket.socket()) for _index in range(number)]
         for it in sockets:
             it.bind(("127.0.0.1", 0))
         return [it.getsockname()[1] for it in sockets]
@@ -195,9 +195,9 @@ def galera(nodes: int = 3) -> t.Iterator[Server]:
     if not library or not shutil.which("rsync"):
         pytest.skip("no Galera library or no rsync on this machine (Debian packages galera-4, rsync)")
     account = Account("mysql")
-    ports = [free_ports(4) for _ in range(nodes)]
-    cluster = ",".join(f"127.0.0.1:{group}" for _, group, _, _ in ports)
-    urls = [f"mysql+pymysql://root@127.0.0.1:{port}" for port, _, _, _ in ports]
+    ports = [free_ports(4) for _node in range(nodes)]
+    cluster = ",".join(f"127.0.0.1:{group}" for _port, group, *_others in ports)
+    urls = [f"mysql+pymysql://root@127.0.0.1:{port}" for port, *_others in ports]
     with account.directory() as directory, contextlib.ExitStack() as running:
         for number, (port, group, transfer, state) in enumerate(ports):
             log = directory / f"log{number}"

@@ -36,6 +36,7 @@ def run(tmp_path: Path) -> Run:
             text=True,
             timeout=120,
             cwd=tmp_path,
+            check=False,
             env={**os.environ, "ANSIBLE_LOCALHOST_WARNING": "false", "ANSIBLE_NOCOLOR": "true", **environment},
         )
 

@@ -268,7 +268,7 @@ def test_a_restart_of_the_server_is_sat_out(server: journal_servers.Server) -> N
         server.stop()
         with concurrent.futures.ThreadPoolExecutor() as pool:
             assert not _answers(journal)
-            renewals = [pool.submit(lease.renew) for _ in range(3)]
+            renewals = [pool.submit(lease.renew) for _index in range(3)]
             server.start()
             for renewal in renewals:
                 renewal.result()

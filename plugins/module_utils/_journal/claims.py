@@ -144,7 +144,7 @@ def _make_rows(journal: Journal, keys: list[Key]) -> None:
 
 
 def _look(journal: Journal, keys: list[Key]) -> dict[Key, Row]:
-    filters = {"scope": [scope for scope, _ in keys], "host": [host for _, host in keys]}
+    filters = {"scope": [scope for scope, _host in keys], "host": [host for _scope, host in keys]}
     found = rows.rows(journal.database, rows.matching("claims", filters))
     return {(claim["scope"], claim["host"]): claim for claim in found}
 

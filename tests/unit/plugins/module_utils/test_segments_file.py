@@ -114,7 +114,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "message"), REFUSED, ids=[message for _, message in REFUSED])
+@pytest.mark.parametrize(("text", "message"), REFUSED, ids=[message for _text, message in REFUSED])
 def test_a_wrong_file_is_refused_with_the_path_of_the_wrong_key(text: str, message: str) -> None:
     assert refusal(text).startswith(message)
 

@@ -262,7 +262,7 @@ def test_a_survey_looks_at_all_devices_and_changes_nothing() -> None:
 
 
 def test_pauses_grow_and_stay_short() -> None:
-    seen = [pause for pause, _ in zip(pauses(), range(20))]
+    seen = [pause for pause, _index in zip(pauses(), range(20))]
     assert seen == sorted(seen)
     assert seen[0] <= 0.1
     assert seen[-1] == 1.0

@@ -94,7 +94,7 @@ def test_only_off_is_off(told: str | None, state: str) -> None:
 @pytest.mark.parametrize("status", [400, 409, 500])
 def test_a_refused_reset_is_an_answer_with_the_services_own_words(status: int) -> None:
     error = {"error": {"code": "x", "message": "general", "@Message.ExtendedInfo": [{"Message": "Already off."}]}}
-    redfish, _ = device((f"POST {ONE}/Actions/ComputerSystem.Reset", answer(error, status)))
+    redfish, _service = device((f"POST {ONE}/Actions/ComputerSystem.Reset", answer(error, status)))
     assert redfish.power_off(1) == f"HTTP {status} Already off."
 
 
@@ -102,13 +102,13 @@ def test_a_refused_reset_is_an_answer_with_the_services_own_words(status: int) -
     "body", [{"error": {"message": "no"}}, {"error": {"@Message.ExtendedInfo": {"Message": "x"}, "message": "no"}}]
 )
 def test_other_forms_of_error_bodies_are_understood(body: t.Any) -> None:
-    redfish, _ = device((f"POST {ONE}/Actions/ComputerSystem.Reset", answer(body, 400)))
+    redfish, _service = device((f"POST {ONE}/Actions/ComputerSystem.Reset", answer(body, 400)))
     assert redfish.power_off(1) == "HTTP 400 no"
 
 
 def test_a_system_may_be_left_out_when_there_is_only_one() -> None:
     systems = answer({"Members": [{"@odata.id": "/redfish/v1/Systems/437XR"}]})
-    redfish, _ = device(
+    redfish, _service = device(
         ("GET /redfish/v1/Systems", systems), ("GET /redfish/v1/Systems/437XR", answer(SYSTEM)), system=None
     )
     assert redfish.power_state(1) == "on"
@@ -122,7 +122,9 @@ def test_none_or_several_systems_and_none_named_is_refused(members: list[str]) -
 
 
 def test_a_system_may_be_named_by_its_path() -> None:
-    redfish, _ = device(("GET /redfish/v1/Systems/blade-7", answer(SYSTEM)), system="/redfish/v1/Systems/blade-7/")
+    redfish, _service = device(
+        ("GET /redfish/v1/Systems/blade-7", answer(SYSTEM)), system="/redfish/v1/Systems/blade-7/"
+    )
     assert redfish.power_state(1) == "on"
 
 

@@ -268,7 +268,7 @@ class Claims(RuleBasedStateMachine):
         if not hasattr(self, "journal"):
             return
         found = claims._look(self.journal, [("R", host) for host in HOSTS])
-        said = {host: (it["run_id"], it["token"]) for (_, host), it in found.items()}
+        said = {host: (it["run_id"], it["token"]) for (_scope, host), it in found.items()}
         assert all(said.get(host, (None, 0)) == (self.owner[host], self.tokens[host]) for host in HOSTS)
 
 

@@ -187,8 +187,8 @@ def test_another_error_is_not_tried_again(journal: Journal) -> None:
 def test_threads_write_side_by_side(journal: Journal, new_run: t.Any) -> None:
     run = new_run("cmp01")
     threads = [
-        threading.Thread(target=lambda: [journal.add_step(run["id"], None, "s", 0.1) for _ in range(10)])
-        for _ in range(16)
+        threading.Thread(target=lambda: [journal.add_step(run["id"], None, "s", 0.1) for _index in range(10)])
+        for _thread in range(16)
     ]
     for thread in threads:
         thread.start()

@@ -40,8 +40,8 @@ class Time:
         self.meanwhile()
 
 
-def _take(journal: Journal, run_id: str, *hosts: str, who: dict[str, t.Any] = ELSEWHERE) -> None:
-    claims.take(journal, [("R", host) for host in hosts], run_id, who, LEASE, alive=lambda it: False)
+def _take(journal: Journal, run_id: str, *hosts: str, who: dict[str, t.Any] | None = None) -> None:
+    claims.take(journal, [("R", host) for host in hosts], run_id, who or ELSEWHERE, LEASE, alive=lambda it: False)
 
 
 def _lease(journal: Journal, run_id: str, *hosts: str, time: Time | None = None) -> Lease:
@@ -196,7 +196,7 @@ def _set_run(journal: Journal, run_id: str) -> None:
 def test_threads_renew_side_by_side(journal: Journal) -> None:
     _take(journal, "run1", "cmp03")
     lease = _lease(journal, "run1", "cmp03")
-    threads = [threading.Thread(target=lambda: [lease.renew("cmp03") for _ in range(10)]) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: [lease.renew("cmp03") for _index in range(10)]) for _thread in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

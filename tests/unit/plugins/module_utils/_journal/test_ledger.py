@@ -91,7 +91,7 @@ def test_a_line_that_is_not_there_is_not_changed(journal: Journal, run: Run, inc
 
 def test_setting_the_same_again_still_says_that_the_line_is_there(journal: Journal, run: Run, incident: str) -> None:
     journal.plan_lines(run["id"], [_line(incident, "a")])
-    assert all(journal.set_line(incident, "a", "failed", reason="no host") for _ in range(2))
+    assert all(journal.set_line(incident, "a", "failed", reason="no host") for _index in range(2))
 
 
 def test_unknown_states_and_fields_are_refused(journal: Journal, run: Run, incident: str) -> None:

@@ -78,7 +78,7 @@ def _open(url: str, barrier: t.Any) -> None:
 def test_processes_that_open_a_new_journal_at_once_all_succeed(url: str) -> None:
     spawn = multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(6)
-    processes = [spawn.Process(target=_open, args=(url, barrier), daemon=True) for _ in range(6)]
+    processes = [spawn.Process(target=_open, args=(url, barrier), daemon=True) for _index in range(6)]
     for process in processes:
         process.start()
     for process in processes:

@@ -59,7 +59,7 @@ def test_runs_are_listed_newest_first_with_their_hosts(journal: Journal, new_run
         run = new_run(host)
         ids.append((run["opened_at"], run["id"]))
     listed = journal.runs(limit=2)
-    assert [it["opened_at"] for it in listed] == sorted((at for at, _ in ids), reverse=True)[:2]
+    assert [it["opened_at"] for it in listed] == sorted((at for at, _id in ids), reverse=True)[:2]
     assert len(listed[0]["hosts"]) == 1
     assert {it["id"] for it in journal.runs(host="cmp03")} == {ids[1][1], ids[2][1]}
 
