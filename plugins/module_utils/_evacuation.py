@@ -78,6 +78,9 @@ class World(t.Protocol):
     def check_dead(self) -> None:
         """Raise CertificateError unless every failed host still counts as powered off."""
 
+    def lives(self, host: str, sign: str) -> t.NoReturn:
+        """Void the certificate of a host and raise CertificateError."""
+
     def evacuate(self, server_id: str, target: str, land_stopped: bool) -> str:
         """Request it; return Nova's request id."""
 
@@ -330,10 +333,7 @@ class Evacuation:
         if self._already_settled(line, server, record):
             return
         if "still in use" in line.reason:
-            raise CertificateError(
-                f"Nova says that {line.host} is in use again ({line.reason}): somebody forced it up, or it lives. "
-                "Nothing more was evacuated. Find out which, then run again."
-            )
+            self._world.lives(line.host, f"Nova says that it is in use again ({line.reason})")
         if line.attempts > 1 and line.refused:
             self._next_target(line)
         elif "host" in line.reason.lower():

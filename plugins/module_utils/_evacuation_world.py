@@ -7,19 +7,16 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import time
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._attachments import Attachments
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud, Json
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CertificateError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation import Line
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._probe import probe, signs_of_life
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._run import Run
-
-#: Seconds between two looks for signs of life of the same hosts.
-_LOOK = 1.0
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._watch import Watch
 
 
 class RealWorld:
@@ -30,17 +27,16 @@ class RealWorld:
         cloud: Cloud,
         run: Run,
         probes: t.Mapping[str, list[str]],
+        silent_for: float,
         pool: concurrent.futures.ThreadPoolExecutor,
         progress: t.Callable[[str], None],
     ) -> None:
         self._cloud = cloud
         self._run = run
-        self._probes = probes
+        service = functools.partial(_compute.compute_service, cloud)
+        self._watch = Watch(run, probes, service, silent_for, self.now, self.wait, progress)
         self._pool = pool
         self._attachments = Attachments(cloud)
-        self._seen: dict[str, t.Any] = {}
-        self._certificates: dict[str, str] = {}
-        self._next_look = 0.0
         self._reached: set[str] = set()
         self.last_active: float | None = None
         self.progress = progress
@@ -65,40 +61,12 @@ class RealWorld:
         self._run.lease.renew(host)
 
     def check_dead(self) -> None:
-        """Each host has a valid certificate, no heartbeat since the first look, and answers no probe."""
-        if self.now() < self._next_look:
-            return
-        self._next_look = self.now() + _LOOK
-        for host in self._probes:
-            self._check_certificate(host)
-        for host in self._probes:
-            signs = self._heartbeat(host) + signs_of_life(probe(self._probes[host], timeout=_LOOK / 2))
-            if signs:
-                self._void(host, "; ".join(signs))
+        """See :mod:`_watch`."""
+        self._watch.check()
 
-    def _check_certificate(self, host: str) -> None:
-        certificate = self._run.journal.certificate(self._run.id, host)
-        if not certificate or certificate["run_id"] != self._run.id:
-            # One that an earlier run made is as old as that run: the host may have been switched on since.
-            raise CertificateError(f"{host} has no power certificate in this run: fence it first (host_fence).")
-        if certificate["state"] != "valid":
-            raise CertificateError(f"The power certificate of {host} is void: {certificate['void_reason']}.")
-        if not _proves_off(certificate["certificate"]):
-            raise CertificateError(f"The power certificate of {host} does not prove that it is off. Fence it again.")
-        self._certificates[host] = certificate["id"]
-
-    def _heartbeat(self, host: str) -> list[str]:
-        """Nova's time of the last heartbeat, compared only with itself."""
-        seen = _compute.compute_service(self._cloud, host)["updated_at"]
-        before = self._seen.setdefault(host, seen)
-        return [f"its nova-compute reported to Nova again ({before} → {seen})"] if seen != before else []
-
-    def _void(self, host: str, sign: str) -> None:
-        self._run.journal.void_certificate(self._certificates[host], sign)
-        raise CertificateError(
-            f"{host} LIVES although it was fenced: {sign}. Its power certificate is void and nothing more is "
-            "evacuated. Cut its power by other means now, then run again."
-        )
+    def lives(self, host: str, sign: str) -> t.NoReturn:
+        """Void its certificate and stop."""
+        self._watch.lives(host, sign)
 
     def evacuate(self, server_id: str, target: str, land_stopped: bool) -> str:
         """Nova notes the request at most once per call of this."""
@@ -128,6 +96,8 @@ class RealWorld:
         """Write the line to the ledger, whatever its state there was, if this run still holds the claim."""
         if line.state == "started":
             self.last_active = self.now()
+        # what is only followed was asked for by an earlier run, whose request stays on record
+        asked = {"attempts": line.attempts, "request_id": line.request_id} if line.attempts else {}
         change = self._run.journal.line_change(
             self._run.incident(line.host),
             line.id,
@@ -135,8 +105,7 @@ class RealWorld:
             run_id=self._run.id,
             target=line.target,
             reason=line.reason,
-            attempts=line.attempts,
-            request_id=line.request_id,
+            **asked,
         )
         self._run.lease.renew(line.host, also=change)
 
@@ -145,10 +114,3 @@ class RealWorld:
         if step not in self._reached:
             self._reached.add(step)
             self._run.step(step)
-
-
-def _proves_off(certificate: Json) -> bool:
-    """Read back as off, or answered for by a named person with a reason."""
-    if certificate["kind"] == "operator":
-        return bool(certificate["confirmed_by"] and certificate["confirmed_reason"])
-    return bool(certificate["observed_state"] == "off")

@@ -6,13 +6,14 @@ import typing as t
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from bed.client import Bed
+from bed.segments import device
+from driver import Playbooks, until
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Task
 from ansible_collections.openstack_ha.recovery.plugins.modules import compute_service
-from bed.client import Bed
-from bed.segments import device
-from driver import Playbooks, until
 
 Recovery = t.Callable[..., Playbooks]
 Json = t.Dict[str, t.Any]
@@ -216,7 +217,7 @@ def test_a_host_is_forced_up_only_when_its_stale_guests_are_gone(cloud: Bed, rec
 
 
 def test_calls_that_waited_for_the_dead_host_harm_no_recovered_vm(cloud: Bed, recovery: Recovery) -> None:
-    """Nova casts a call into the queue of the host while it still believes in it, and the host reads it on its return."""
+    """Nova casts calls into the queue of a host that it still believes in; the host reads them on its return."""
     stopped, rebooted, deleted, untouched = cloud.fill("cmp01", 4)
     playbooks = recovery(RACK)
     cloud.hang("cmp01")

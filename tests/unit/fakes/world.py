@@ -100,6 +100,10 @@ class FakeWorld:
             raise CertificateError("cmp01 LIVES although it was fenced")
         self._reachable()
 
+    def lives(self, host: str, sign: str) -> t.NoReturn:
+        self.certificate, self.stopped = False, True
+        raise CertificateError(f"{host} shows life: {sign}")
+
     def _mutating(self, name: str, server_id: str) -> None:
         self.calls.append((name, server_id))
         checks = {"lease": self.lease, "renewal": self._permitted, "certificate": not self.stopped}
