@@ -109,6 +109,7 @@ class World(t.Protocol):
 class Line:
     """One VM of the plan while it is carried out. ``state`` is the ledger's word, plus ``retry`` and ``unknown``.
 
+    :param note: What its owner must know of it also once it is recovered.
     :param noted: Its state in the ledger when the run began.
     :param booked: The host on which room is booked for it. :param rebuilding: Until when a rebuild is waited for.
     """
@@ -128,6 +129,7 @@ class Line:
     state: str = "planned"
     noted: str = ""
     reason: str = ""
+    note: str = ""
     request_id: str = ""
     attempts: int = 0
     rounds: int = 0
@@ -517,7 +519,7 @@ class Evacuation:
         if problems:
             self._look_again(line, "; ".join(problems))
         else:
-            self._finish(line, "verified", "")
+            self._finish(line, "verified", line.note)
 
     def _look_again(self, line: Line, problem: str) -> None:
         now = self._world.now()

@@ -30,7 +30,8 @@ _ALTERNATES = 10  # other targets named per VM; a VM refused by so many hosts is
 class Vm:
     """One VM of a failed host, as far as planning needs it.
 
-    :param step: ``evacuate``, ``follow``, ``skip`` or ``pending`` (see :mod:`_vmstate`).
+    :param step: ``evacuate``, ``follow``, ``skip`` or ``pending``; this, ``reason``, ``former``, ``reset`` and ``note``
+        as in :class:`_vmstate.Step`.
     :param zone: Availability zone it is pinned to (``zone_is_pinned``) or merely was in.
     :param need: Resource class → amount, from its Placement allocation.
     :param floor: Evacuation records with ids up to this one belong to the past.
@@ -45,6 +46,7 @@ class Vm:
     reason: str = ""
     former: str = "running"
     reset: bool = False
+    note: str = ""
     priority: int = 500
     need: Amounts = dataclasses.field(default_factory=dict)
     zone: str = ""

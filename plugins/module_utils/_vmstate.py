@@ -38,12 +38,14 @@ class Step:
         ``skip`` (policy or state says no), ``pending`` (not now; somebody must look).
     :param former: Power state to restore: ``running`` or ``stopped``.
     :param reset: Nova refuses to evacuate from this state; vm_state must be reset first.
+    :param note: What its owner must know of it also when all goes well.
     """
 
     action: str
     reason: str = ""
     former: str = "running"
     reset: bool = False
+    note: str = ""
 
 
 def next_step(
@@ -131,7 +133,7 @@ def _evacuate(server: t.Mapping[str, t.Any]) -> Step:
     state, _task = _states(server)
     former = former_power(server)
     if state in _LAND_STOPPED:
-        return Step("evacuate", _LAND_STOPPED[state], former, reset=True)
+        return Step("evacuate", _LAND_STOPPED[state], former, reset=True, note=_LAND_STOPPED[state])
     if state == "resized":
         return Step("evacuate", "its resize was not confirmed and cannot be any more", former, reset=True)
     if state == "error":

@@ -84,6 +84,12 @@ def test_progress_is_told_and_the_first_evacuation_is_noted() -> None:
     assert "first_evacuate" in world.steps
 
 
+def test_the_owner_of_a_paused_vm_is_told_why_it_is_powered_off_though_all_went_well() -> None:
+    site = Site()
+    site.vm("a", "paused")
+    assert "its memory died" in site.recover()["a"].reason
+
+
 def test_nothing_to_do_ends_at_once_but_not_without_a_certificate() -> None:
     site = Site()
     assert site.recover() == {}
