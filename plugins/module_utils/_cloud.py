@@ -80,7 +80,12 @@ class Cloud:
 
     def has(self, service: str) -> bool:
         """Whether the catalog knows an endpoint of this service type."""
-        return bool(self._adapter(service).get_endpoint())
+        try:
+            return bool(self._adapter(service).get_endpoint())
+        except ksa_exceptions.EndpointNotFound:
+            return False
+        except ksa_exceptions.ClientException as error:
+            raise _unreachable(f"The catalog has not told whether there is a service {service}", error) from error
 
     def supports(self, microversion: str) -> bool:
         """Whether Nova's API knows this compute microversion."""
@@ -122,9 +127,7 @@ class Cloud:
                 status_code_retry_delay=0.2,
             )
         except ksa_exceptions.ClientException as error:
-            raise CloudError(
-                f"{method} {service} {path}: no answer: {error}", status=None, answer=str(error)
-            ) from error
+            raise _unreachable(f"{method} {service} {path}: no answer", error) from error
         return _answer(method, service, path, response)
 
     def get(self, service: str, path: str, microversion: str | None = None, **params: t.Any) -> Json:
@@ -152,7 +155,10 @@ class Cloud:
 
     def _compute_maximum(self) -> tuple[int, int]:
         if self._max_microversion is None:
-            data = self._adapter("compute").get_endpoint_data()
+            try:
+                data = self._adapter("compute").get_endpoint_data()
+            except ksa_exceptions.ClientException as error:
+                raise _unreachable("Nova's API has not told its microversions", error) from error
             if not data or not data.max_microversion:
                 raise CloudError("The compute API tells no microversion range; Nova with API 2.53 or newer is needed.")
             self._max_microversion = (data.max_microversion[0], data.max_microversion[1])
@@ -183,6 +189,10 @@ def connect(params: t.Mapping[str, t.Any]) -> Cloud:
 def _version(text: str) -> tuple[int, int]:
     major, minor = text.split(".")
     return int(major), int(minor)
+
+
+def _unreachable(tried: str, error: Exception) -> CloudError:
+    return CloudError(f"{tried}: {error}", status=None, answer=str(error))
 
 
 def _answer(method: str, service: str, path: str, response: t.Any) -> Answer:
