@@ -170,10 +170,14 @@ class Nova:
         self.clock.after(fate.takes, lambda: end(server, record, fate, target, landing))
 
     def _count(self, target: str) -> None:
-        running = [it for it in self.records if it["status"] in UNDER_WAY and it["instance_uuid"] in self.servers]
+        running = [it for it in self.records if it["status"] in UNDER_WAY and self._is_at_source(it)]
         self.most_at_once = max(self.most_at_once, len(running))
         there = sum(record["dest_compute"] == target for record in running)
         self.most_per_target = max(self.most_per_target, there)
+
+    def _is_at_source(self, record: Json) -> bool:
+        server = self.servers.get(record["instance_uuid"])
+        return server is not None and server["OS-EXT-SRV-ATTR:host"] == record["source_compute"]
 
     def _landing_state(self, server: Json, stopped: bool) -> tuple[str, int]:
         """2.95 stops on landing, but not what was in ERROR; older ones bring up all that was not stopped."""

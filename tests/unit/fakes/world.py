@@ -29,7 +29,7 @@ class FakeLedger:
     def plan(self, planned: t.Iterable[Json]) -> None:
         for row in planned:
             if self.rows.get(row["server_id"], {}).get("state") not in LINE_UNDER_WAY:
-                self.rows[row["server_id"]] = {"attempts": 0, **row}
+                self.rows[row["server_id"]] = {"attempts": 0, **self.rows.get(row["server_id"], {}), **row}
 
     def lines(self) -> list[Json]:
         return [dict(row) for row in self.rows.values()]
@@ -162,7 +162,8 @@ class FakeWorld:
     def record(self, line: Line) -> None:
         self._maybe_crash()
         row = self.ledger.rows.setdefault(line.id, {"server_id": line.id, "host": line.host})
-        row.update(state=line.ledger_state(), target=line.target, reason=line.reason, attempts=line.attempts)
+        row.update(state=line.ledger_state(), target=line.target, reason=line.reason)
+        row["attempts"] = line.attempts or row.get("attempts", 0)
 
     def reached(self, step: str) -> None:
         self.steps.append(step)
