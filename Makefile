@@ -96,20 +96,8 @@ tree:
 
 .PHONY: lint
 lint: $(CONTROLLER)/.ready tree ## style, types, playbooks, documentation, changelog
-	$(call say,ruff)
-	@ruff check --quiet .
-	@ruff format --quiet --check . || { ruff format --check .; false; }
-	$(call say,mypy)
-	@cd build/tree && MYPYPATH=. mypy --config-file ../../pyproject.toml --cache-dir ../mypy \
-	  ansible_collections/openstack_ha/recovery/plugins
-	$(call say,yamllint)
-	@yamllint --strict .
-	$(call say,ansible-lint)
-	@ansible-lint --nocolor -q
-	$(call say,antsibull-docs)
-	@antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=self .
-	$(call say,antsibull-changelog)
-	@antsibull-changelog lint
+	$(call say,linters)
+	@MYPYPATH=.:../../tests:../../tests/tools $(PYTHON) tests/tools/lint.py
 
 .PHONY: docs
 docs: $(CONTROLLER)/.ready tree ## HTML documentation of the plugins in build/docs/html
