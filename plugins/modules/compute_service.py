@@ -71,7 +71,7 @@ import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Cloud, Json, connect
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError, ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
 
 _SHOWN = ("host", "id", "zone", "state", "status", "disabled_reason", "forced_down")
@@ -86,7 +86,7 @@ def run(call: Call) -> Result:
         change = _difference(call.params, before)
         if change.get("forced_down") is False:
             _refuse_force_up_with_records(cloud, host)
-        after = {**before, **change}
+        after = _expected(before, change)
         if change and not call.check_mode:
             if recovery:
                 recovery.lease.renew(host)
@@ -101,11 +101,23 @@ def run(call: Call) -> Result:
 
 
 def _difference(params: t.Mapping[str, t.Any], service: Json) -> Json:
+    if params["disabled_reason"] is not None and params["status"] != "disabled":
+        raise ConfigError("disabled_reason: only a host with status=disabled has one. Leave it out.")
     wanted = {name: params[name] for name in ("forced_down", "status", "disabled_reason") if params[name] is not None}
     change = {name: value for name, value in wanted.items() if service.get(name) != value}
     if "disabled_reason" in change:
         change["status"] = "disabled"  # Nova takes a reason only together with the status
     return change
+
+
+def _expected(service: Json, change: Json) -> Json:
+    """The service as Nova will show it after the change."""
+    after = {**service, **change}
+    if after["status"] == "enabled":
+        after["disabled_reason"] = None
+    if after["forced_down"]:
+        after["state"] = "down"
+    return after
 
 
 def _refuse_force_up_with_records(cloud: Cloud, host: str) -> None:

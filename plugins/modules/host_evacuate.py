@@ -94,6 +94,7 @@ ledger:
   contains:
     id: {description: UUID of the server., type: str}
     name: {description: Name of the server., type: str}
+    project: {description: Its project., type: str}
     host: {description: The failed host., type: str}
     target: {description: Where it is now, or was to go., type: str}
     state: {description: 'V(verified), V(skipped), V(pending) or V(failed).', type: str}

@@ -21,6 +21,7 @@ class FakeCloud:
         self.nova, self.room, self.groups = nova, room, list(groups)
         self.aggregates: list[Json] = []
         self.changes: list[tuple[str, str, t.Any]] = []
+        self.microversion: str | None = None
         self.control = {"nova-conductor": "up", "nova-scheduler": "up"}
 
     def supports(self, microversion: str) -> bool:
@@ -47,6 +48,7 @@ class FakeCloud:
     ) -> Answer:
         if method != "GET":
             self.changes.append((method, path, json))
+        self.microversion = microversion
         parts = path.strip("/").split("/")
         handler = getattr(self, f"_{method}_{parts[0].replace('-', '_')}".lower())
         return Answer(200, handler(parts[1:], params or {}, json), "req-fake")
@@ -67,8 +69,8 @@ class FakeCloud:
         service.update(body)
         if body.get("status") == "enabled":
             service["disabled_reason"] = None
-        if "forced_down" in body:
-            service["state"] = "down" if body["forced_down"] else "up"
+        if body.get("forced_down"):
+            service["state"] = "down"
         return {"service": dict(service)}
 
     def _get_servers(self, rest: list[str], params: Json, body: Json) -> Json:
@@ -77,6 +79,16 @@ class FakeCloud:
             return {"server": server} if server else _not_found(rest[0])
         on_host = [it for it in self.nova.servers.values() if it["OS-EXT-SRV-ATTR:host"] == params["host"]]
         return {"servers": [dict(server) for server in on_host]}
+
+    def _post_servers(self, rest: list[str], params: Json, body: Json) -> Json:
+        [(action, options)] = body.items()
+        if action == "evacuate":
+            self.nova.evacuate(rest[0], options["host"], self.microversion == "2.95")
+        elif action == "os-stop":
+            self.nova.stop(rest[0])
+        else:
+            self.nova.reset_state(rest[0])
+        return {}
 
     def _get_os_server_groups(self, rest: list[str], params: Json, body: Json) -> Json:
         return {"server_groups": [] if params.get("offset") else self.groups}

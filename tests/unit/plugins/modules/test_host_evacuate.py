@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+import yaml
+from unit.fakes.clock import Clock
+from unit.fakes.cloud import FakeCloud
+from unit.fakes.nova import Fate, Nova
+from unit.fakes.tasks import Tasks, WrongOptions
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import (
+    CertificateError,
+    ConfigError,
+    LeaseLost,
+    RecoveryError,
+)
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims
+from ansible_collections.openstack_ha.recovery.plugins.modules import (
+    compute_service,
+    evacuation_plan,
+    host_evacuate,
+    recovery_run,
+)
+
+ROOM = {"VCPU": 8, "MEMORY_MB": 8192}
+AT_ONCE = Fate(takes=0.0)
+
+
+@pytest.fixture
+def tasks(monkeypatch: pytest.MonkeyPatch, tmp_path: t.Any) -> Tasks:
+    hosts = ["cmp01", "cmp02", "cmp03"]
+    nova = Nova(Clock(), hosts, [])
+    nova.services["cmp01"].update(state="down")
+    nova.add("a", "cmp01")
+    nova.add("b", "cmp01", "building")
+    nova.fates["a"] = [AT_ONCE]
+    return Tasks(monkeypatch, FakeCloud(nova, dict.fromkeys(hosts, ROOM)), tmp_path)
+
+
+@pytest.fixture
+def run_id(tasks: Tasks) -> str:
+    run_id = tasks.open("cmp01")
+    tasks.run(compute_service, host="cmp01", status="disabled", forced_down=True, run_id=run_id)
+    return run_id
+
+
+def evacuate(tasks: Tasks, check_mode: bool = False, **args: t.Any) -> dict[str, t.Any]:
+    plan = tasks.run(evacuation_plan, hosts=["cmp01"], topology=tasks.topology, run_id=args.get("run_id"))
+    return tasks.run(host_evacuate, check_mode, **{"plan": plan, "topology": tasks.topology, **args})
+
+
+def test_a_plan_is_carried_out_and_the_ledger_knows_it(tasks: Tasks, run_id: str) -> None:
+    tasks.prove_off(run_id, "cmp01")
+    result = evacuate(tasks, run_id=run_id)
+    assert (result["changed"], result["counts"]) == (True, {"verified": 1, "skipped": 1})
+    assert result["ledger"][0]["target"] == "cmp02"
+    report = tasks.run(recovery_run, state="closed", run_id=run_id)["report"]
+    assert [(row["server_id"], row["state"]) for row in report["ledger"]] == [("a", "verified"), ("b", "skipped")]
+    assert report["hosts"][0]["outcome"] == "recovered"
+    assert {step["name"] for step in report["steps"]} >= {"forced_down", "first_evacuate", "last_active"}
+
+
+def test_what_is_returned_is_what_is_documented(tasks: Tasks, run_id: str) -> None:
+
+    tasks.prove_off(run_id, "cmp01")
+    documented = yaml.safe_load(host_evacuate.RETURN)
+    result = evacuate(tasks, run_id=run_id)
+    assert set(result) - {"changed"} == set(documented)
+    assert set(result["ledger"][0]) == set(documented["ledger"]["contains"])
+
+
+@pytest.mark.parametrize("proof", [None, {"kind": "bmc", "observed_state": "unknown"}])
+def test_without_proof_that_the_host_is_off_no_call_is_made(
+    tasks: Tasks, run_id: str, proof: dict[str, str] | None
+) -> None:
+    before = list(tasks.cloud.changes)
+    if proof:
+        with tasks.journal() as journal:
+            journal.add_certificate(run_id, "cmp01", proof)
+    with pytest.raises(CertificateError):
+        evacuate(tasks, run_id=run_id)
+    assert tasks.cloud.changes == before
+
+
+def test_a_void_certificate_stops_it_and_says_why(tasks: Tasks, run_id: str) -> None:
+    tasks.prove_off(run_id, "cmp01")
+    with tasks.journal() as journal:
+        found = journal.certificate(run_id, "cmp01")
+        assert found
+        journal.void_certificate(found["id"], "it answered ping")
+    with pytest.raises(CertificateError, match="it answered ping"):
+        evacuate(tasks, run_id=run_id)
+    assert tasks.nova.requests == []
+
+
+def test_a_run_that_lost_its_claim_makes_no_call(tasks: Tasks, run_id: str) -> None:
+    tasks.prove_off(run_id, "cmp01")
+    plan = tasks.run(evacuation_plan, hosts=["cmp01"], topology=tasks.topology)
+    with tasks.journal() as journal:
+        claims.release(journal, run_id, ["cmp01"])
+    with pytest.raises(LeaseLost):
+        tasks.run(host_evacuate, plan=plan, topology=tasks.topology, run_id=run_id)
+    assert tasks.nova.requests == []
+
+
+def test_check_mode_needs_no_run_and_makes_no_call(tasks: Tasks) -> None:
+    result = evacuate(tasks, check_mode=True)
+    assert (result["changed"], result["counts"]) == (True, {"planned": 1, "skipped": 1})
+    assert tasks.cloud.changes == []
+
+
+def test_carrying_out_the_same_plan_again_changes_nothing(tasks: Tasks, run_id: str) -> None:
+    tasks.prove_off(run_id, "cmp01")
+    plan = tasks.run(evacuation_plan, hosts=["cmp01"], topology=tasks.topology, run_id=run_id)
+    given = {"plan": plan, "topology": tasks.topology, "run_id": run_id}
+    assert tasks.run(host_evacuate, **given)["changed"]
+    again = tasks.run(host_evacuate, **given)
+    assert not again["changed"]
+    assert again["counts"] == {"verified": 1, "skipped": 1}
+    assert len(tasks.nova.requests) == 1
+
+
+def test_a_host_without_vms_is_recovered_as_well(tasks: Tasks, run_id: str) -> None:
+    tasks.nova.servers.clear()
+    result = evacuate(tasks, run_id=run_id)
+    assert (result["changed"], result["ledger"]) == (False, [])
+    report = tasks.run(recovery_run, state="closed", run_id=run_id)["report"]
+    assert report["hosts"][0]["outcome"] == "recovered"
+
+
+def test_it_must_belong_to_a_run(tasks: Tasks) -> None:
+    with pytest.raises(RecoveryError, match="run_id"):
+        evacuate(tasks)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("parallel", 0), ("per_target", -1), ("retries", -1), ("settle", -0.5), ("silent_for", 0)]
+)
+def test_numbers_that_make_no_sense_are_refused_also_in_check_mode(tasks: Tasks, option: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"^{option}: "):
+        evacuate(tasks, check_mode=True, **{option: value})
+
+
+def test_a_plan_is_needed(tasks: Tasks) -> None:
+    with pytest.raises(WrongOptions):
+        tasks.run(host_evacuate, topology={})
