@@ -26,6 +26,10 @@ _LAND_STOPPED = {
     "suspended": "was suspended; its saved memory died with the host, so it is left powered off",
     "rescued": "was in rescue mode; it is left powered off with its own root disk",
 }
+#: Calls that nova-compute carries out without a look at the state of the server: one that was sent to the dead host
+#: waits in its message queue, and starts a second copy there when the host returns
+#: (start_instance in https://opendev.org/openstack/nova/src/branch/master/nova/compute/manager.py).
+_STARTS_A_COPY = ("powering-on", "resuming", "rescuing", "unrescuing")
 _MOVING = ("migrating", "resize_prep", "resize_migrating", "resize_migrated", "resize_finish", "resize_reverting")
 _DELETING = ("deleting", "soft-deleting")
 
@@ -130,12 +134,23 @@ def _loses_disk(server: t.Mapping[str, t.Any], segment: t.Mapping[str, t.Any]) -
 
 
 def _evacuate(server: t.Mapping[str, t.Any]) -> Step:
-    state, _task = _states(server)
+    state, task = _states(server)
     former = former_power(server)
+    waiting = _waiting_call(task)
     if state in _LAND_STOPPED:
-        return Step("evacuate", _LAND_STOPPED[state], former, reset=True, note=_LAND_STOPPED[state])
+        note = "; ".join(filter(None, (_LAND_STOPPED[state], waiting)))
+        return Step("evacuate", _LAND_STOPPED[state], former, reset=True, note=note)
     if state == "resized":
-        return Step("evacuate", "its resize was not confirmed and cannot be any more", former, reset=True)
+        return Step("evacuate", "its resize was not confirmed and cannot be any more", former, reset=True, note=waiting)
     if state == "error":
-        return Step("evacuate", "was in ERROR before", former, reset=former == "stopped")
-    return Step("evacuate", "", former)
+        return Step("evacuate", "was in ERROR before", former, reset=former == "stopped", note=waiting)
+    return Step("evacuate", "", former, note=waiting)
+
+
+def _waiting_call(task: str) -> str:
+    if task not in _STARTS_A_COPY:
+        return ""
+    return (
+        f"task_state was {task}: that call may wait in the message queue of the dead host and would start a second "
+        "copy there; purge the queue before nova-compute starts on that host"
+    )

@@ -224,6 +224,10 @@ class Bed(Cloud):
         """Set fields of Nova's record (``task_state``, ``vm_state``, …) that no API call can set."""
         self.control("edit_server", uuid=uuid, fields=fields)
 
+    def purge_queue(self, host: str) -> None:
+        """Forget the calls that wait for a host, as ``rabbitmqctl purge_queue compute.HOST`` does."""
+        self.control("purge_queue", host=host)
+
     def attach_share(self, uuid: str) -> None:
         """Make it a server with a Manila share."""
         self.control("attach_share", uuid=uuid)

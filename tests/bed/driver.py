@@ -93,6 +93,9 @@ class TruthDriver(fake.FakeDriver):
         self._put(instance.uuid)
 
     def power_on(self, context: t.Any, instance: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
+        # libvirt's is a hard reboot, which defines a guest anew that is not there
+        if instance.uuid not in self.instances:
+            self.instances[instance.uuid] = fake.FakeInstance(instance.name, power_state.SHUTDOWN, instance.uuid)
         super().power_on(context, instance, *args, **kwargs)
         self._put(instance.uuid)
 

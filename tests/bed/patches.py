@@ -177,14 +177,15 @@ def _next_message(listener: t.Any, impl_fake: t.Any) -> t.Any:
     return None
 
 
-def forget_messages() -> None:
-    """Empty every queue."""
+def forget_messages(host: str | None = None) -> None:
+    """Empty every queue, or those of one host."""
     from oslo_messaging._drivers import impl_fake
 
     for exchange in list(impl_fake.FakeExchangeManager._exchanges.values()):
         with exchange._queues_lock:
-            for queue in [*exchange._topic_queues.values(), *exchange._server_queues.values()]:
-                queue.clear()
+            for (_topic, owner), queue in [*exchange._topic_queues.items(), *exchange._server_queues.items()]:
+                if host in (None, owner):
+                    queue.clear()
 
 
 def _name_resource_lock_by_host() -> None:

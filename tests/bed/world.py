@@ -119,6 +119,9 @@ class World(Stage):
     def do_server_states(self, reservation: str) -> list[tuple[str, str, str | None]]:
         return databases.server_states(self.options.directory, reservation)
 
+    def do_purge_queue(self, host: str) -> None:
+        patches.forget_messages(host)
+
     def do_haste(self, on: bool) -> None:
         patches.Haste.on = on
 

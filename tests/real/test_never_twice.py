@@ -243,3 +243,36 @@ def test_calls_that_waited_for_the_dead_host_harm_no_recovered_vm(cloud: Bed, re
         untouched: "ACTIVE",
     }
     assert cloud.ever_ran_twice() == []
+
+
+@pytest.mark.parametrize("purged", [True, False])
+def test_a_start_that_waits_for_the_dead_host_is_told_because_it_would_start_a_second_copy(
+    cloud: Bed, recovery: Recovery, purged: bool
+) -> None:
+    """Nova carries it out when the host returns; only an empty queue prevents it. docs/fencing.md tells so."""
+    [vm] = cloud.fill("cmp01", 1)
+    cloud.action(vm, {"os-stop": None})
+    cloud.await_server(vm, lambda one: one["status"] == "SHUTOFF" and not one["OS-EXT-STS:task_state"])
+    playbooks = recovery(RACK)
+    cloud.hang("cmp01")
+    cloud.action(vm, {"os-start": None})
+
+    outcome = playbooks.recover("cmp01")
+
+    assert outcome, outcome.out
+    assert "purge the queue before nova-compute starts on that host" in outcome.out
+    assert playbooks.ledger()[vm]["state"] == "verified"
+    assert cloud.ever_ran_twice() == []
+
+    cloud.action(vm, {"os-start": None})  # its owner tries again
+    started = cloud.await_server(vm, lambda one: one["status"] == "ACTIVE" and not one["OS-EXT-STS:task_state"])
+    if purged:
+        cloud.purge_queue("cmp01")
+    cloud.start_host("cmp01")
+    if purged:
+        until(lambda: not [one for one in cloud.migrations(source_compute="cmp01") if one["status"] == "done"])
+        assert cloud.running().get("cmp01") is None
+        assert cloud.ever_ran_twice() == []
+    else:
+        until(cloud.ever_ran_twice)
+        assert cloud.ever_ran_twice() == [(vm, started["OS-EXT-SRV-ATTR:host"], "cmp01")]

@@ -219,6 +219,13 @@ def test_a_guest_that_did_not_run_for_its_owner_is_never_left_running(outcomes: 
             assert it.former == "stopped", cell
 
 
+def test_a_waiting_call_that_would_start_a_second_copy_is_told(outcomes: list[tuple[t.Any, Step]]) -> None:
+    for cell, it in outcomes:
+        starts_a_copy = cell[1] in ("powering-on", "resuming", "rescuing", "unrescuing")
+        if it.action == "evacuate":
+            assert (f"task_state was {cell[1]}: that call may wait" in it.note) is starts_a_copy, cell
+
+
 @pytest.mark.parametrize(("disk", "local"), [("volume", False), ("image", True), ("ephemeral", True), ("swap", True)])
 def test_what_counts_as_a_local_disk(disk: str, local: bool) -> None:
     assert has_local_disk(server("active", disk=disk)) is local
