@@ -39,7 +39,8 @@ class InProcessAction(ActionBase):
             {key: value for key, value in self._task.args.items() if not key.startswith("_ansible_")}
         )
         if validation.error_messages:
-            raise AnsibleError(f"{self._task.resolved_action}: " + "; ".join(validation.error_messages))
+            wrong = remove_values("; ".join(validation.error_messages), validation._no_log_values)
+            raise AnsibleError(f"{self._task.resolved_action}: {wrong}")
         for warning in validation._warnings:
             display.warning(warning["warning"])
         result.update(remove_values(self._outcome(validation.validated_parameters), validation._no_log_values))
