@@ -16,6 +16,8 @@ from multi.processes import left_behind
 
 _CALL = re.compile(r'"(?P<method>[A-Z]+) (?P<path>\S+) \S+" (?P<status>\d+) "(?P<agent>[^"]*)"')
 
+_HEARTBEAT_SECONDS = 120.0
+
 
 class MultiBed(Bed):
     """A running multi-process bed."""
@@ -25,16 +27,13 @@ class MultiBed(Bed):
     TEMPLATE = BUILD / "multi-template"
 
     def start_host(self, host: str) -> None:
-        """Power on if need be; returns when Nova sees nova-compute up."""
+        """Power on if need be; returns when nova-compute has told Nova that it lives."""
+        before = self.services()[host]["updated_at"]
         super().start_host(host)
-        self.await_service(host, "up")
-
-    def await_service(self, host: str, state: str, timeout: float = 120) -> None:
-        """Until Nova says that nova-compute of a host is ``up`` or ``down``."""
-        deadline = time.monotonic() + timeout
-        while self.services()[host]["state"] != state:
+        deadline = time.monotonic() + _HEARTBEAT_SECONDS
+        while self.services()[host]["updated_at"] == before:
             if time.monotonic() > deadline:
-                raise BedError(0, f"nova-compute of {host} is not {state} after {timeout} s")
+                raise BedError(0, f"nova-compute of {host} gave no sign of life for {_HEARTBEAT_SECONDS} s")
             time.sleep(0.2)
 
     def kill(self, service: str) -> None:

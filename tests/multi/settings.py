@@ -13,6 +13,8 @@ from bed.config import LOOPBACK, Options
 
 DATABASES = ("keystone", "placement", "nova_api", "nova_cell0", "nova_cell1")
 DATABASE_USER = DATABASE_PASSWORD = "bed"
+#: Of each API.
+THREADS = 16
 _FIRST = 90  # of the block of 100 that bed.config.free_block looks for
 
 
@@ -70,13 +72,11 @@ def _nova_conf(options: Options, ports: Ports) -> str:
     more = {
         "DEFAULT.use_stderr": True,
         "DEFAULT.transport_url": f"rabbit://guest:guest@{LOOPBACK}:{ports.rabbitmq}/",
-        "api_database.connection": _database(ports, "nova_api"),
-        "database.connection": _database(ports, "nova_cell1"),
         "conductor.workers": 2,
         "keystone_authtoken.memcached_servers": f"{LOOPBACK}:{ports.memcached}",
     }
-    for section in ("api_database", "database"):
-        del sections[section]["sqlite_synchronous"]
+    sections["api_database"] = _database(ports, "nova_api")
+    sections["database"] = _database(ports, "nova_cell1")
     return config.ini(config.with_more(config.with_more(sections, more), options.conf))
 
 
@@ -90,7 +90,7 @@ def _placement_conf(ports: Ports) -> str:
     return config.ini(
         {
             "api": {"auth_strategy": "keystone"},
-            "placement_database": {"connection": _database(ports, "placement")},
+            "placement_database": _database(ports, "placement"),
             "keystone_authtoken": {
                 **authtoken,
                 "service_type": "placement",
@@ -103,7 +103,7 @@ def _placement_conf(ports: Ports) -> str:
 def _keystone_conf(options: Options, ports: Ports) -> str:
     return config.ini(
         {
-            "database": {"connection": _database(ports, "keystone")},
+            "database": _database(ports, "keystone"),
             "token": {"provider": "fernet"},
             "fernet_tokens": {"key_repository": options.directory / "fernet"},
             "cache": {
@@ -126,6 +126,8 @@ def _rabbitmq_conf(ports: Ports) -> str:
     return "".join(f"{name} = {value}\n" for name, value in settings.items())
 
 
-def _database(ports: Ports, name: str) -> str:
+def _database(ports: Ports, name: str) -> dict[str, t.Any]:
     address = f"{LOOPBACK}:{ports.mariadb}"
-    return f"mysql+pymysql://{DATABASE_USER}:{DATABASE_PASSWORD}@{address}/{name}?charset=utf8mb4"
+    url = f"mysql+pymysql://{DATABASE_USER}:{DATABASE_PASSWORD}@{address}/{name}?charset=utf8mb4"
+    # a request takes up to two connections: with fewer than two per thread, all can wait for the second one
+    return {"connection": url, "max_pool_size": 2 * THREADS, "max_overflow": THREADS}

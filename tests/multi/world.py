@@ -27,7 +27,7 @@ from multi import prepare, settings
 from multi.hosts import Host
 from multi.knobs import Knobs, haste_file
 from multi.processes import Process, program
-from multi.settings import Ports
+from multi.settings import THREADS, Ports
 from multi.truth import FileTruth
 
 _BIN = Path(sys.executable).parent
@@ -204,7 +204,7 @@ def _wsgi(name: str, module: str, port: int, here: Path, **environment: t.Any) -
         "wsgi_app": f"{module}:application",
         "bind": f"{LOOPBACK}:{port}",
         "worker_class": "gthread",
-        "threads": 32,
+        "threads": THREADS,
         "timeout": 600,
         "keepalive": 75,
         "graceful_timeout": 1,
