@@ -11,7 +11,11 @@ recovery needs a dozen calls with exact microversions, and none of the SDK's res
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json as jsonlib
+import logging
+import threading
+import time
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError, RecoveryError
@@ -24,6 +28,10 @@ except ImportError:
     openstack = None  # type: ignore[assignment]  # reported by connect()
 
 Json = t.Dict[str, t.Any]
+Asked = t.TypeVar("Asked")
+
+# Without any handler its warnings about retries would go to standard error, which belongs to Ansible.
+logging.getLogger("keystoneauth").addHandler(logging.NullHandler())
 
 #: Named as in openstack.cloud, so that operators meet no new words.
 CLOUD_SPEC: dict[str, t.Any] = {
@@ -42,7 +50,9 @@ _SDK_NAMES = {"ca_cert": "cacert", "client_cert": "cert", "client_key": "key", "
 
 #: Answers that say "later", not "no". 500 is among them: Nova answers it while its database fails over.
 _RETRIED = [429, 500, 502, 503, 504]
-_RETRIES = 6  # with keystoneauth's doubling delay from 0.2 s: about 12 s before the failure is reported
+_RETRIES = 5  # with a delay that begins with half a second and doubles: 15 s before the failure is reported
+_FIRST_DELAY = 0.5  # keystoneauth's own; if it is told one, it does not double it
+_TOKENS = 3  # a token that was good a moment ago may be refused once more while Keystone is failing over
 
 #: Neutron's catalog entry names no version, so it must be discovered; the other entries name theirs.
 _VERSIONS: dict[str, dict[str, t.Any]] = {"network": {"min_version": "2.0", "max_version": "2.latest"}}
@@ -69,6 +79,7 @@ class Cloud:
         self._key = key
         self._adapters: dict[str, t.Any] = {}
         self._max_microversion: tuple[int, int] | None = None
+        self._lock = threading.Lock()
         if key in _REMEMBERED:
             state, self._max_microversion = _REMEMBERED[key]
             connection.session.auth.set_auth_state(state)
@@ -81,7 +92,7 @@ class Cloud:
     def has(self, service: str) -> bool:
         """Whether the catalog knows an endpoint of this service type."""
         try:
-            return bool(self._adapter(service).get_endpoint())
+            return bool(_patiently(self._adapter(service).get_endpoint))
         except ksa_exceptions.EndpointNotFound:
             return False
         except ksa_exceptions.ClientException as error:
@@ -112,23 +123,48 @@ class Cloud:
         :raises CloudError: with facts ``status`` (None when there was no answer) and ``answer``.
         """
         retries = _RETRIES if (method != "POST" if retry is None else retry) else 0
+        send = functools.partial(
+            self._adapter(service).request,
+            path,
+            method,
+            microversion=microversion,
+            params=params,
+            json=json,
+            raise_exc=False,
+            allow_reauth=False,
+            connect_retries=retries,
+            status_code_retries=retries,
+            retriable_status_codes=_RETRIED,
+        )
         try:
-            response = self._adapter(service).request(
-                path,
-                method,
-                microversion=microversion,
-                params=params,
-                json=json,
-                raise_exc=False,
-                connect_retries=retries,
-                connect_retry_delay=0.2,
-                status_code_retries=retries,
-                retriable_status_codes=_RETRIED,
-                status_code_retry_delay=0.2,
-            )
+            response = self._with_token(send)
         except ksa_exceptions.ClientException as error:
             raise _unreachable(f"{method} {service} {path}: no answer", error) from error
         return _answer(method, service, path, response)
+
+    def _with_token(self, send: t.Callable[[], t.Any]) -> t.Any:
+        """Send with a valid token; one that is refused was refused before the call was looked at.
+
+        keystoneauth could renew it too, but gives up in all but the first of several threads that see it expire.
+        """
+        refused = None
+        for _ in range(_TOKENS):
+            token = self._token(refused)
+            response = send()
+            if response.status_code != 401:
+                break
+            refused = token
+        return response
+
+    def _token(self, refused: str | None) -> str | None:
+        """The token to use, a new one if there is none or if it is the refused one."""
+        session = self._connection.session
+        with self._lock:
+            known = getattr(session.auth, "auth_ref", None)
+            if refused and known and known.auth_token == refused:
+                session.auth.invalidate()
+        token: str | None = _patiently(lambda: session.auth.get_token(session))
+        return token
 
     def get(self, service: str, path: str, microversion: str | None = None, **params: t.Any) -> Json:
         """GET and return the body."""
@@ -156,7 +192,7 @@ class Cloud:
     def _compute_maximum(self) -> tuple[int, int]:
         if self._max_microversion is None:
             try:
-                data = self._adapter("compute").get_endpoint_data()
+                data = _patiently(self._adapter("compute").get_endpoint_data)
             except ksa_exceptions.ClientException as error:
                 raise _unreachable("Nova's API has not told its microversions", error) from error
             if not data or not data.max_microversion:
@@ -184,6 +220,20 @@ def connect(params: t.Mapping[str, t.Any]) -> Cloud:
             "Check clouds.yaml, the option cloud, or auth."
         ) from error
     return Cloud(connection, key)
+
+
+def _patiently(ask: t.Callable[[], Asked]) -> Asked:
+    """Ask Keystone, or for a version document, again while they are away: keystoneauth does not."""
+    for number in range(_RETRIES):
+        try:
+            return ask()
+        except (  # noqa: PERF203  # the point of the loop
+            ksa_exceptions.RetriableConnectionFailure,
+            ksa_exceptions.HttpServerError,
+            ksa_exceptions.DiscoveryFailure,
+        ):
+            time.sleep(_FIRST_DELAY * 2**number)
+    return ask()
 
 
 def _version(text: str) -> tuple[int, int]:

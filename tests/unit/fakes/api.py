@@ -13,13 +13,18 @@ SERVICES = {"compute": "nova/v2.1", "placement": "placement"}
 
 
 class Api:
-    """``answers`` are given in turn per method and path; the last one stays. ``seen`` is what was asked."""
+    """``answers`` are given in turn per method and path; the last one stays. ``seen`` is what was asked.
+
+    Only ``accepted`` tokens are, if there are any; the first ``troubled_tokens`` are answered with 503.
+    """
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.answers: dict[tuple[str, str], list[Said]] = {}
         self.seen: list[tuple[str, str, str]] = []
         self.tokens = 0
+        self.troubled_tokens = 0
+        self.accepted: set[str] = set()
         self.versions = {"min_version": "2.1", "version": "2.96"}
 
     def params(self, **more: t.Any) -> dict[str, t.Any]:
@@ -38,9 +43,11 @@ class Api:
         """The methods used on a path."""
         return [method for method, seen, _version in self.seen if seen == path]
 
-    def answer(self, method: str, path: str) -> tuple[Said, dict[str, str]]:
+    def answer(self, method: str, path: str, token: str | None) -> tuple[Said, dict[str, str]]:
         if (method, path) == ("POST", "/v3/auth/tokens"):
             self.tokens += 1
+            if self.tokens <= self.troubled_tokens:
+                return (503, {"error": {"message": "no database"}}), {}
             return (201, self._token()), {"X-Subject-Token": f"token-{self.tokens}"}
         if path in ("/v3", "/v3/"):
             link = [{"rel": "self", "href": f"{self.url}/v3/"}]
@@ -48,6 +55,8 @@ class Api:
         if path.strip("/") in SERVICES.values():
             link = [{"rel": "self", "href": f"{self.url}{path}"}]
             return (200, {"version": {"id": "v2.1", "status": "CURRENT", "links": link, **self.versions}}), {}
+        if self.accepted and token not in self.accepted:
+            return (401, {"error": {"message": "expired"}}), {}
         said = self.answers.get((method, path), [(404, {"itemNotFound": {"message": "no such path"}})])
         return (said.pop(0) if len(said) > 1 else said[0]), {"x-openstack-request-id": "req-1"}
 
@@ -79,7 +88,7 @@ def serving() -> t.Iterator[Api]:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path = self.path.partition("?")[0]
             api.seen.append((self.command, path, self.headers.get("OpenStack-API-Version", "")))
-            (status, body), headers = api.answer(self.command, path)
+            (status, body), headers = api.answer(self.command, path, self.headers.get("X-Auth-Token"))
             content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(content))}.items():

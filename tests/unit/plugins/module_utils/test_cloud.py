@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import concurrent.futures
 import typing as t
 
 import pytest
@@ -61,6 +62,45 @@ def test_a_token_that_has_expired_is_renewed_once(api: Api, cloud: Cloud) -> Non
     api.answers[("GET", SERVICES)] = [(401, {"error": {"message": "expired"}}), (200, {"services": [1]})]
     assert cloud.get("compute", "/os-services") == {"services": [1]}
     assert api.tokens == 2
+
+
+def test_a_token_that_expires_is_renewed_by_each_of_many_threads(api: Api, cloud: Cloud) -> None:
+    api.answers[("GET", SERVICES)] = [(200, {})]
+    cloud.get("compute", "/os-services")
+    api.accepted = {"token-2"}
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _number: cloud.get("compute", "/os-services"), range(32)))
+    assert answers == [{}] * 32
+    assert api.tokens == 2
+
+
+def test_a_post_whose_token_has_expired_is_sent_again_because_it_was_not_looked_at(api: Api, cloud: Cloud) -> None:
+    path = "/nova/v2.1/servers/a/action"
+    api.answers[("POST", path)] = [(401, {"error": {"message": "expired"}}), (202, None)]
+    assert cloud.request("POST", "compute", "/servers/a/action", "2.53", json={"evacuate": {}}).status == 202
+
+
+def test_no_token_is_good_enough_only_a_few_times(api: Api, cloud: Cloud) -> None:
+    api.answers[("GET", SERVICES)] = [(401, {"error": {"message": "not you"}})]
+    with pytest.raises(CloudError, match="not you"):
+        cloud.get("compute", "/os-services")
+    assert len(api.asked(SERVICES)) == 3
+
+
+def test_a_keystone_in_trouble_is_asked_again(api: Api, cloud: Cloud) -> None:
+    api.answers[("GET", SERVICES)] = [(200, {})]
+    api.troubled_tokens = 2
+    assert cloud.get("compute", "/os-services") == {}
+    assert api.tokens == 3
+
+
+def test_the_delay_between_two_tries_doubles(api: Api, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    api.answers[("GET", SERVICES)] = [(503, BUSY)]
+    with pytest.raises(CloudError, match="failing over"):
+        cloud.get("compute", "/os-services")
+    assert [pause for pause in pauses if pause >= 0.5] == [0.5, 1, 2, 4, 8]
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -132,7 +172,10 @@ def test_an_api_without_microversions_is_too_old(api: Api, cloud: Cloud) -> None
 
 
 @pytest.mark.parametrize("ask", [lambda cloud: cloud.supports("2.53"), lambda cloud: cloud.has("network")])
-def test_a_keystone_that_is_away_is_an_error_of_the_cloud(api: Api, ask: t.Callable[[Cloud], t.Any]) -> None:
+def test_a_keystone_that_stays_away_is_an_error_of_the_cloud(
+    api: Api, ask: t.Callable[[Cloud], t.Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_cloud, "_RETRIES", 0)
     params = api.params()
     params["auth"]["auth_url"] = "http://127.0.0.1:9/v3"
     with pytest.raises(CloudError, match=r"127\.0\.0\.1:9"):
