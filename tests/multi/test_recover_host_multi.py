@@ -1,0 +1,154 @@
+"""recover_host among real processes: what ``kill -9`` and lost messages do to a recovery."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import subprocess
+import threading
+import typing as t
+
+import processes
+import pytest
+from driver import Outcome, Playbooks, until
+
+from multi.client import MultiBed
+
+Recovery = t.Callable[..., Playbooks]
+
+FAILED = "cmp01"
+TARGETS = ["cmp02", "cmp03", "cmp04", "cmp05", "cmp06"]
+RACKS = {
+    "rack1": {"hosts": [FAILED, *TARGETS], "shared_storage": True},
+    "rack2": {"hosts": ["cmp07"], "shared_storage": True},
+}
+#: Longer than an evacuation takes here; one that takes longer is lost.
+LOST_AFTER = 45.0
+
+
+def evacuations(cloud: MultiBed) -> list[dict[str, t.Any]]:
+    """Nova's records of evacuations, newest first."""
+    return cloud.migrations(source_compute=FAILED, migration_type="evacuation")
+
+
+def count(cloud: MultiBed, *states: str, to: str | None = None) -> int:
+    """How many evacuations are in one of these states."""
+    return sum(one["status"] in states and to in (None, one["dest_compute"]) for one in evacuations(cloud))
+
+
+def hosts_of(cloud: MultiBed, vms: list[str]) -> dict[str, int]:
+    """Host to the number of these VMs that really run there."""
+    return {host: len(set(uuids) & set(vms)) for host, uuids in cloud.running().items() if set(uuids) & set(vms)}
+
+
+@contextlib.contextmanager
+def started(playbooks: Playbooks) -> t.Iterator[subprocess.Popen[str]]:
+    """A run for FAILED; whatever is left of it is gone afterwards."""
+    process = playbooks.start("recover_host", failed_hosts=FAILED)
+    family = {process.pid}
+    try:
+        yield process
+    finally:
+        family.update(processes.children(process.pid))
+        processes.kill(family)
+        process.communicate()
+
+
+def assert_safe(cloud: MultiBed, vms: list[str]) -> None:
+    """No VM ran twice at any time, none left the segment, none was evacuated twice, none is on the dead host."""
+    assert cloud.ever_ran_twice() == []
+    assert set(hosts_of(cloud, vms)) <= set(TARGETS)
+    landed = collections.Counter(one["instance_uuid"] for one in evacuations(cloud) if one["status"] == "done")
+    assert set(landed.values()) <= {1}
+
+
+def assert_recovered(cloud: MultiBed, playbooks: Playbooks, outcome: Outcome, vms: list[str]) -> None:
+    """… and all of them run, and the report says so."""
+    assert outcome, outcome.out
+    assert_safe(cloud, vms)
+    assert sum(hosts_of(cloud, vms).values()) == len(vms)
+    assert {line["server_id"]: line["state"] for line in playbooks.report()["ledger"]} == dict.fromkeys(vms, "verified")
+
+
+def assert_accounted_for(cloud: MultiBed, playbooks: Playbooks, vms: list[str]) -> dict[str, dict[str, t.Any]]:
+    """Each VM is verified, or listed with a reason; returns the lines of the latter."""
+    assert_safe(cloud, vms)
+    ledger = playbooks.ledger()
+    assert set(ledger) == set(vms)
+    rest = {vm: line for vm, line in ledger.items() if line["state"] != "verified"}
+    assert {line["state"] for line in rest.values()} <= {"pending", "failed"}
+    assert all(line["reason"] for line in rest.values()), rest
+    return rest
+
+
+def reset_by_hand(cloud: MultiBed, vms: t.Iterable[str]) -> None:
+    """What the operator does with VMs that Nova has forgotten in the middle of a rebuild."""
+    for vm in vms:
+        cloud.action(vm, {"os-resetState": {"state": "error"}})
+
+
+def test_a_hundred_vms_of_a_killed_compute_run_elsewhere_in_their_segment(
+    cloud: MultiBed, recovery: Recovery, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vms = cloud.fill(FAILED, 100)
+    playbooks = recovery(RACKS)
+    cloud.hang(FAILED)  # kill -9 of nova-compute; the guests run on until the BMC cuts the power
+    assert hosts_of(cloud, vms) == {FAILED: 100}
+
+    outcome = playbooks.recover(FAILED)
+
+    with capsys.disabled():
+        print("\n" + outcome.out.partition("TASK [Report]")[2])
+    assert_recovered(cloud, playbooks, outcome, vms)
+    assert set(hosts_of(cloud, vms).values()) == {100 // len(TARGETS)}
+    assert cloud.status()[FAILED]["power"] == "off"
+    assert playbooks.report()["certificates"][0]["certificate"]["kind"] == "ipmi"
+    assert cloud.tokens_issued() == 1
+    assert cloud.services()[FAILED]["forced_down"]
+
+
+def test_a_killed_run_and_a_killed_target_lose_nothing(cloud: MultiBed, recovery: Recovery) -> None:
+    victim = "cmp03"
+    vms = cloud.fill(FAILED, 30)
+    playbooks = recovery(RACKS, vm_timeout=LOST_AFTER)
+    cloud.knobs(victim, spawn_delay=600)
+    cloud.hang(FAILED)
+    with started(playbooks):
+        until(lambda: count(cloud, "done") >= 5 and count(cloud, "pre-migrating", to=victim), 120, 0.3)
+    cloud.kill_compute(victim)
+    cloud.knobs(victim, spawn_delay=0)
+    cloud.start_host(victim)
+
+    outcome = playbooks.recover(FAILED)
+
+    lost = assert_accounted_for(cloud, playbooks, vms)
+    assert lost, "the killed nova-compute had a rebuild in its hands"
+    assert not outcome
+    for line in lost.values():
+        assert line["target"] == victim
+        assert line["reason"] in outcome.out
+
+    reset_by_hand(cloud, lost)
+    assert_recovered(cloud, playbooks, playbooks.recover(FAILED), vms)
+
+
+@pytest.mark.parametrize("service", ["nova-conductor", "rabbitmq"])
+def test_a_service_that_dies_in_the_middle_loses_no_vm(cloud: MultiBed, recovery: Recovery, service: str) -> None:
+    vms = cloud.fill(FAILED, 30)
+    playbooks = recovery(RACKS, vm_timeout=LOST_AFTER)
+    cloud.hang(FAILED)
+    with started(playbooks) as run:
+        until(lambda: count(cloud, "done") >= 3 and count(cloud, "accepted", "pre-migrating"), 120, 0.3)
+        if service == "nova-conductor":
+            cloud.kill(service)
+        else:
+            cloud.stop_service(service)
+            threading.Event().wait(10)
+        cloud.start_service(service)
+        run.communicate(timeout=300)
+
+    lost = assert_accounted_for(cloud, playbooks, vms)
+    assert (run.returncode == 0) == (not lost)
+    until(lambda: all(one["state"] == "up" for one in cloud.services().values() if not one["forced_down"]))
+    reset_by_hand(cloud, [vm for vm in lost if cloud.server(vm)["OS-EXT-STS:task_state"]])
+    assert_recovered(cloud, playbooks, playbooks.recover(FAILED), vms)
