@@ -101,7 +101,7 @@ lint: $(CONTROLLER)/.ready tree ## style, types, playbooks, documentation, chang
 
 .PHONY: docs
 docs: $(CONTROLLER)/.ready tree ## HTML documentation of the plugins in build/docs/html
-	@tests/tools/build_docs.sh
+	@$(PYTHON) tests/tools/build_docs.py
 
 .PHONY: bench
 bench: $(CONTROLLER)/.ready $(NOVA)/.ready tree ## how fast, against a bare script on the same cloud

@@ -96,7 +96,7 @@ ledger:
     name: {description: Name of the server., type: str}
     project: {description: Its project., type: str}
     host: {description: The failed host., type: str}
-    target: {description: Where it is now, or was to go., type: str}
+    target: {description: "Where it is now, or was to go.", type: str}
     state: {description: 'V(verified), V(skipped), V(pending) or V(failed).', type: str}
     reason: {description: Why it is not verified., type: str}
     attempts: {description: Evacuation requests made., type: int}
@@ -130,10 +130,7 @@ def run(call: Call) -> Result:
     limits = Limits(**{name: call.params[name] for name in _LIMITS})
     if not call.params["silent_for"] > 0:
         raise ConfigError(f"silent_for: must be greater than 0 seconds, not {call.params['silent_for']}.")
-    if call.check_mode:
-        lines = _lines(planned, call.params["topology"], [])
-    else:
-        lines = _carry_out(call, planned, limits)
+    lines = _lines(planned, call.params["topology"], []) if call.check_mode else _carry_out(call, planned, limits)
     ledger = [{name: getattr(line, name) for name in _SHOWN} for line in lines]
     moved = [line for line in lines if line.attempts]
     return {

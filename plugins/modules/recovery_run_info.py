@@ -148,10 +148,7 @@ def run(call: Call) -> Result:
     if wanted["limit"] < 1:
         raise ConfigError(f"limit: {wanted['limit']} is not a number of runs; use 1 or more")
     with open_journal(wanted["journal_url"], create=False) as journal:
-        if wanted["run_id"]:
-            runs = [journal.run(wanted["run_id"])]
-        else:
-            runs = journal.runs(wanted["host"], wanted["limit"])
+        runs = [journal.run(wanted["run_id"])] if wanted["run_id"] else journal.runs(wanted["host"], wanted["limit"])
         result: Result = {"changed": False, "runs": runs}
         if wanted["full"] and runs:
             result["report"] = journal.report(runs[0]["id"])

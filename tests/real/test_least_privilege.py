@@ -68,7 +68,8 @@ def used(rules: list[dict[str, str]], routes: t.Iterable[str]) -> list[dict[str,
         rule
         for rule in rules
         for service, method, path in calls
-        if method == rule["method"] and fnmatch.fnmatch(path.rstrip("/"), prefix[rule["service"]] + rule["path"].rstrip("/"))
+        if method == rule["method"]
+        and fnmatch.fnmatch(path.rstrip("/"), prefix[rule["service"]] + rule["path"].rstrip("/"))
     ]
 
 

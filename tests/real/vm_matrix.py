@@ -76,7 +76,9 @@ CASES: dict[str, Case] = {
     "vTPM": Case("failed", "ACTIVE", "Nova refuses", fill={"extra_specs": VTPM}),
     "Manila share": Case("failed", "ACTIVE", "Nova refuses"),
     "boot from volume, with a port": Case("verified", "ACTIVE", fill={**VOLUME, "network": True}),
-    "HA_Enabled=False": Case("skipped", "ACTIVE", "metadata HA_Enabled=False", fill={"metadata": {"HA_Enabled": "False"}}),
+    "HA_Enabled=False": Case(
+        "skipped", "ACTIVE", "metadata HA_Enabled=False", fill={"metadata": {"HA_Enabled": "False"}}
+    ),
     "not protected by metadata": Case(
         "skipped", "ACTIVE", "VM metadata openstack_ha:protect=no", fill={"metadata": {"openstack_ha:protect": "no"}}
     ),
@@ -92,7 +94,9 @@ CASES: dict[str, Case] = {
     "local disk that may be lost": Case(
         "verified", "ACTIVE", host="cmp05", fill={"metadata": {"openstack_ha:protect": "true"}}
     ),
-    "protected as Masakari has it": Case("verified", "ACTIVE", host="cmp05", fill={"extra_specs": {"HA_Enabled": "True"}}),
+    "protected as Masakari has it": Case(
+        "verified", "ACTIVE", host="cmp05", fill={"extra_specs": {"HA_Enabled": "True"}}
+    ),
 }
 
 
