@@ -91,9 +91,11 @@ def evacuations_to(cloud: Cloud, host: str) -> list[Json]:
 
 
 def _evacuations(cloud: Cloud, filters: Json) -> list[Json]:
+    """Newest first by id: Nova sorts by its wall clock, which may have jumped."""
     if cloud.supports("2.59"):
-        return _pages(cloud, "/os-migrations", "migrations", "2.59", key="uuid", **filters)
-    found = cloud.get("compute", "/os-migrations", OLDEST, **filters)["migrations"]
+        found = _pages(cloud, "/os-migrations", "migrations", "2.59", key="uuid", **filters)
+    else:
+        found = cloud.get("compute", "/os-migrations", OLDEST, **filters)["migrations"]
     return sorted(found, key=lambda migration: migration["id"], reverse=True)
 
 
