@@ -58,6 +58,11 @@ test-unit: $(CONTROLLER)/.ready ## unit tests: no network, no root
 test-real: packages $(CONTROLLER)/.ready $(NOVA)/.ready ## tests against real Nova, BMCs and databases
 	@$(PYTEST) tests/real
 
+.PHONY: test-multi
+test-multi: $(CONTROLLER)/.ready $(NOVA)/.ready ## kill -9 in a cloud of processes: RabbitMQ, MariaDB, Keystone, nova-computes
+	$(PACKAGES) base multi
+	@$(PYTEST) tests/multi
+
 .PHONY: test-deep
 test-deep: $(CONTROLLER)/.ready $(NOVA)/.ready ## more random schedules, and tests marked as deep
 	$(PACKAGES) base agents journal

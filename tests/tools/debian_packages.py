@@ -1,15 +1,19 @@
 """Make sure that programs of Debian packages are there: ``debian_packages.py base journal``.
 
 Names what is missing before it installs anything, installs only as root, and stops with the exact command otherwise.
+Services of the packages are not started.
 """
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 # group -> package -> a file or program of it, by which it is recognised
 GROUPS = {
@@ -24,6 +28,7 @@ GROUPS = {
     },
     "multi": {"mariadb-server": "mariadbd", "memcached": "memcached", "rabbitmq-server": "rabbitmq-server"},
 }
+_POLICY = Path("/usr/sbin/policy-rc.d")
 _PATH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -50,7 +55,25 @@ def install(packages: list[str]) -> int:
     print(f"Installing them: {' '.join(command)}", flush=True)
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     subprocess.run(["apt-get", "update", "-q"], env=quiet, stdout=subprocess.DEVNULL, check=False)
-    return subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL, check=False).returncode
+    with _services_stay_down():
+        return subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL, check=False).returncode
+
+
+@contextlib.contextmanager
+def _services_stay_down() -> Iterator[None]:
+    """Debian asks this program before it starts the service of a new package; 101 means no.
+
+    https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt
+    """
+    if _POLICY.exists():
+        yield
+        return
+    _POLICY.write_text("#!/bin/sh\nexit 101\n")
+    _POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        _POLICY.unlink()
 
 
 if __name__ == "__main__":
