@@ -133,9 +133,11 @@ def run(call: Call) -> Result:
         return _open_checked(call) if call.check_mode else _open(call)
     if call.check_mode or not call.params["run_id"]:
         return {"changed": call.check_mode, "run_id": call.params["run_id"]}
-    with _run.joined(call.params) as recovery:
-        if call.params["state"] == "held":
-            for host in call.params["hosts"]:
+    # A host is held beside others of its run, whose claims may be released at this moment.
+    held = call.params["hosts"] if call.params["state"] == "held" else None
+    with _run.joined(call.params, held) as recovery:
+        if held is not None:
+            for host in held:
                 _recovery.hold(recovery.journal, recovery.id, host, call.params["reason"])
             return {"changed": True, "run_id": recovery.id}
         return {"changed": True, "run_id": recovery.id, "report": _recovery.finish(recovery.journal, recovery.id)}

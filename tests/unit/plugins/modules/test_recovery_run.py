@@ -9,6 +9,7 @@ from unit.fakes.cloud import FakeCloud
 from unit.fakes.nova import Nova
 from unit.fakes.tasks import Tasks, WrongOptions
 
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import ClaimHeld
 from ansible_collections.openstack_ha.recovery.plugins.modules import recovery_run
@@ -120,6 +121,23 @@ def test_a_held_host_is_released_with_its_reason_and_the_run_goes_on(tasks: Task
     report = close(tasks, run_id)
     assert [(host["outcome"], host["reason"]) for host in report["hosts"]] == [("held", "BMC is silent")]
     assert report["claims"] == []
+
+
+def test_two_hosts_of_a_run_can_be_held_at_the_same_moment(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks.service("cmp02")["state"] = "down"
+    run_id = begin(tasks, "cmp01", "cmp02", max_hosts_at_once=2)["run_id"]
+    held = {"state": "held", "run_id": run_id, "reason": "BMC is silent"}
+    check = _run.Run.check
+
+    def with_company(run: _run.Run) -> None:
+        """The task of the other host ends between the look at the claims and their renewal."""
+        monkeypatch.setattr(_run.Run, "check", check)
+        tasks.run(recovery_run, hosts=["cmp02"], **held)
+        check(run)
+
+    monkeypatch.setattr(_run.Run, "check", with_company)
+    assert tasks.run(recovery_run, hosts=["cmp01"], **held)["changed"]
+    assert [incident(tasks, host)["state"] for host in ("cmp01", "cmp02")] == ["held", "held"]
 
 
 def test_a_run_that_never_came_to_evacuate_has_not_recovered_anything(tasks: Tasks) -> None:
