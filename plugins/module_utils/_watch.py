@@ -10,6 +10,7 @@ heartbeat of its nova-compute in Nova, an answer at its probe. docs/fencing.md t
 
 from __future__ import annotations
 
+import concurrent.futures
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CertificateError
@@ -52,6 +53,8 @@ class Watch:
         self._seen: dict[str, Json] = {}
         self._certificates: dict[str, str] = {}
         self._next_look = 0.0
+        self._prober = concurrent.futures.ThreadPoolExecutor(1)
+        self._asked: concurrent.futures.Future[dict[str, str]] | None = None
 
     def check(self) -> None:
         """Return only while each host counts as dead; the first time, not before that can be known.
@@ -76,11 +79,16 @@ class Watch:
     def _look(self) -> None:
         for host in self._probes:
             self._check_certificate(host)
-        answers = probe(sorted({url for urls in self._probes.values() for url in urls}), timeout=LOOK / 2)
+        answers = self._answers(sorted({url for urls in self._probes.values() for url in urls}))
         for host, urls in self._probes.items():
             signs = self._from_nova(host) + signs_of_life({url: answers[url] for url in urls})
             if signs:
                 self.lives(host, "; ".join(signs))
+
+    def _answers(self, urls: list[str]) -> dict[str, str]:
+        """Ask, and tell what was answered last: silence takes a timeout to be known, and nobody is to wait for it."""
+        asked, self._asked = self._asked, self._prober.submit(probe, urls, timeout=LOOK / 2)
+        return (asked or self._asked).result()
 
     def _check_certificate(self, host: str) -> None:
         certificate = self._run.journal.certificate(self._run.id, host)
