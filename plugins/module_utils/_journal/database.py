@@ -12,7 +12,7 @@ import time
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError, JournalGone
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.options import DEFAULT_URL
 
 try:
@@ -81,6 +81,15 @@ def _make_file(path: str) -> None:
         ) from error
 
 
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file a path means now; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _set_up_sqlite(connection: t.Any, record: t.Any) -> None:
     connection.isolation_level = None  # the driver would begin too late: see _begin
     cursor = connection.cursor()
@@ -147,6 +156,7 @@ class Database:
         self.name = describe(self.url)
         # Writers of one process queue here: SQLite's own waiting polls and is not fair.
         self._turn = threading.Lock() if self.url.get_backend_name() == "sqlite" else None
+        self._file: tuple[int, int] | None = None
         if self._turn:
             self._find_file(create)
         self._reader = _engine(self.url)
@@ -158,6 +168,7 @@ class Database:
             _make_file(path)
         elif not os.path.exists(path):
             raise JournalError(f"There is no journal in {path}: no run was recorded there. Check journal_url.")
+        self._file = _identity(path)
 
     def close(self) -> None:
         """Close every connection."""
@@ -173,9 +184,18 @@ class Database:
         :raises sqlalchemy.exc.IntegrityError: As it is, for callers who insert what others may insert too.
         """
         if self._turn is None:
-            return self._persist(lambda: self._once(self._writer, work, sa.Connection.commit), patience)
+            return self._persist(lambda: self._once(self._writer, work, self._commit), patience)
         with self._turn:
-            return self._persist(lambda: self._once(self._writer, work, sa.Connection.commit), patience)
+            return self._persist(lambda: self._once(self._writer, work, self._commit), patience)
+
+    def _commit(self, connection: sa.Connection) -> None:
+        """Commit where others will find it: SQLite itself goes on in a file that was moved or removed."""
+        if self._file and _identity(str(self.url.database)) != self._file:
+            raise JournalGone(
+                f"{self.name} was removed or replaced while it was in use, so nothing was written. "
+                "Put it back where it was; then start again."
+            )
+        connection.commit()
 
     def _persist(self, attempt: t.Callable[[], Answer], patience: float) -> Answer:
         deadline = time.monotonic() + patience

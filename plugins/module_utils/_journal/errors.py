@@ -15,3 +15,7 @@ class JournalError(RecoveryError):
 
 class ClaimHeld(RecoveryError):
     """Another run may act on a host, or may still be acting on it."""
+
+
+class JournalGone(JournalError):
+    """The file of the journal is not the one that was opened: what is written there, nobody will read."""

@@ -21,7 +21,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors impo
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims, rows
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import holder as holders
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.database import Work
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError, JournalGone
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.rows import Row
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.schema import table
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
@@ -151,6 +151,8 @@ class Lease:
     def _try_to_beat(self, beaten: list[Row], also: Work[t.Any] | None) -> RecoveryError | None:
         try:
             self._journal.database.write(lambda connection: _beat(connection, beaten, also), patience=0)
+        except JournalGone as error:
+            raise self._lose(error.message) from error
         except JournalError as error:
             return error
         except _Gone as gone:

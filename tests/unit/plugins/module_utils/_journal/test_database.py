@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import database
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError, JournalGone
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
 
 SECRET = "hunter2secret"
@@ -119,6 +119,21 @@ def test_sqlite_commits_survive_a_power_cut(journal: Journal) -> None:
         return [connection.exec_driver_sql(f"PRAGMA {it}").scalar() for it in ("journal_mode", "synchronous")]
 
     assert journal.database.read(ask) == ["wal", 2]
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_nothing_is_written_to_a_file_that_is_not_there_any_more(
+    journal: Journal, tmp_path: t.Any, replaced: bool
+) -> None:
+    (tmp_path / "journal.db").rename(tmp_path / "moved.db")
+    if replaced:
+        (tmp_path / "journal.db").touch()
+    with pytest.raises(JournalGone, match=f"{tmp_path}/journal.db was removed or replaced"):
+        journal.open_incident("cmp03", "R", "rack1")
+    (tmp_path / "moved.db").rename(tmp_path / "journal.db")
+    assert journal.incidents() == []
+    journal.open_incident("cmp03", "R", "rack1")
+    assert len(journal.incidents()) == 1
 
 
 def test_what_a_read_writes_does_not_stay(journal: Journal, url: str) -> None:

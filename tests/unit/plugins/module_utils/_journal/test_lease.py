@@ -157,6 +157,16 @@ def test_an_outage_longer_than_the_lease_loses_it_for_ever(impatient: Journal, o
         lease.renew()
 
 
+def test_a_lease_is_lost_at_once_with_the_file_that_it_is_written_in(journal: Journal, tmp_path: t.Any) -> None:
+    _take(journal, "r1", "h1")
+    clock = Time()
+    lease = _lease(journal, "r1", "h1", time=clock)
+    (tmp_path / "journal.db").rename(tmp_path / "moved.db")
+    with pytest.raises(LeaseLost, match="removed or replaced"):
+        lease.renew()
+    assert clock.now == 1000
+
+
 def test_an_answer_that_took_most_of_the_lease_is_no_answer(journal: Journal) -> None:
     _take(journal, "run1", "cmp03")
     clock = Time()
