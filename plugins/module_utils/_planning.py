@@ -187,7 +187,8 @@ class _Planning:
             return (_compute.server(self._cloud, member) or {}).get("OS-EXT-SRV-ATTR:host")
         for records in self._records.values():
             if member in records and records[member]["status"] in UNDER_WAY:
-                return str(records[member]["dest_compute"])
+                host: str | None = records[member]["dest_compute"]  # none before the scheduler has chosen
+                return host
         return None
 
 

@@ -157,6 +157,16 @@ def test_a_member_that_is_on_its_way_counts_where_it_goes() -> None:
     assert lines(site)["a"]["target"] == "cmp03"
 
 
+def test_a_member_that_goes_nobody_knows_where_keeps_no_other_from_going() -> None:
+    site = Site()
+    site.vm("a")
+    site.vm("b", "active", ON_ITS_WAY)
+    site.nova.evacuate("b", "cmp02", False)
+    site.nova.records[0]["dest_compute"] = None
+    site.cloud.groups = [group("affinity", "a", "b")]
+    assert lines(site)["a"]["step"] == "evacuate"
+
+
 def test_groups_of_older_clouds_and_their_limits_are_understood() -> None:
     site = Site()
     site.vm("a")
