@@ -145,20 +145,20 @@ def test_no_vm_is_evacuated_before_a_slow_bmc_has_really_switched_off(cloud: Bed
     assert cloud.ever_ran_twice() == []
 
 
-@pytest.mark.parametrize("method", ["ipmi", "redfish"])
-def test_a_bmc_that_refuses_because_the_host_is_off_already_is_no_obstacle(
-    cloud: Bed, recovery: Recovery, method: str
-) -> None:
-    cloud.fill("cmp01", 2)
-    cloud.bmc_fault("cmp01", "already_off")
-    cloud.power_off("cmp01")
-    playbooks = recovery(RACK, method=method)
+def test_a_bmc_that_refuses_because_the_host_is_off_already_is_no_obstacle(cloud: Bed, recovery: Recovery) -> None:
+    extra = {}
+    for host, method in {"cmp01": "ipmi", "cmp02": "redfish"}.items():
+        cloud.fill(host, 1)
+        cloud.bmc_fault(host, "already_off")
+        cloud.power_off(host)
+        extra[host] = {"fencing": [{"devices": [device(cloud.hosts[host], method)]}]}
+    playbooks = recovery(RACK, extra=extra)
 
-    outcome = playbooks.recover("cmp01")
+    outcome = playbooks.recover("cmp01", "cmp02", max_hosts_at_once=2)
 
     assert outcome, outcome.out
-    [certificate] = playbooks.report()["certificates"]
-    assert certificate["certificate"]["observed_state"] == "off"
+    certificates = [one["certificate"] for one in playbooks.report()["certificates"]]
+    assert {(one["kind"], one["observed_state"]) for one in certificates} == {("ipmi", "off"), ("redfish", "off")}
     assert cloud.ever_ran_twice() == []
 
 
