@@ -18,6 +18,10 @@ BIN = Path(sys.executable).parent
 NAME = "openstack_ha.recovery"
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
 PLAYBOOKS = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Host management is deprecated:DeprecationWarning"),  # of pytest-ansible
+    pytest.mark.filterwarnings("ignore:AnsibleCollectionFinder has already been configured"),  # by other tests
+]
 Run = t.Callable[..., "subprocess.CompletedProcess[str]"]
 Module = t.Callable[..., t.Any]
 
