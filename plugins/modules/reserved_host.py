@@ -133,7 +133,8 @@ def _give_back(call: Call, cloud: Cloud, service: Json, recovery: _run.Run | Non
     others = [use for use in uses if recovery and _is_others(recovery, use)]
     consumed = _reserved.used_by(cloud, host) + [f"run {use['run_id']}" for use in others]
     change: Json = {}
-    if not consumed and service["status"] == "enabled":
+    taken = bool(uses) or not recovery  # a run gives back only what a run has taken
+    if taken and not consumed and service["status"] == "enabled":
         reason = uses[-1]["reason_before"] if uses else None
         change = {"status": "disabled", "disabled_reason": reason or _reserved.DEFAULT_REASON}
     after = {**service, **change}
