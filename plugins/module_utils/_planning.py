@@ -68,7 +68,10 @@ class _Planning:
         methods = {name: segment["recovery_method"] for name, segment in self._segments.items()}
         targets = [target for target in self._targets() if self._usable(target)]
         lines = plan(vms, targets, methods, self._room, self._groups)
-        return {"lines": lines, "room": self._room.as_data(), "reserved_hosts": self._reserved_used(lines)}
+        used = self._reserved_used(lines)
+        for line in lines:
+            line["alternates"] = [host for host in line["alternates"] if host in used or self._in_service(host)]
+        return {"lines": lines, "room": self._room.as_data(), "reserved_hosts": used}
 
     # -- targets --------------------------------------------------------------------------------------
 
@@ -88,6 +91,10 @@ class _Planning:
             return False
         kept_free = target.role == "reserved" and "maintenance" not in (service["disabled_reason"] or "").lower()
         return service["status"] == "enabled" or kept_free
+
+    def _in_service(self, host: str) -> bool:
+        """Nova would answer that it finds no valid host, and hide what the other targets lacked."""
+        return bool(self._services[host]["status"] == "enabled")
 
     def _reserved_used(self, lines: list[Json]) -> list[str]:
         used = {line["target"] for line in lines if line["step"] == "evacuate"}
