@@ -57,12 +57,16 @@ class Vm:
 
 @dataclasses.dataclass
 class Host:
-    """A host that may take VMs."""
+    """A host that may take VMs.
+
+    :param joins: It will join the aggregates, and with them the zone, of the first host that it helps.
+    """
 
     name: str
     segment: str
     role: str = "active"
     zone: str = ""
+    joins: bool = False
 
 
 @dataclasses.dataclass
@@ -113,6 +117,8 @@ def _line(order: int, vm: Vm, targets: list[Host], method: str, room: Room, grou
         return {**line, "step": "pending", "reason": _why_not(vm, candidates, method, room)}
     best = ranked[0]
     room.take(best, vm.need)
+    if candidates[0].joins:
+        candidates[0].zone, candidates[0].joins = vm.zone, False
     for group in groups:
         group.hosts[best] = group.hosts.get(best, 0) + 1
     return {**line, "target": best, "alternates": ranked[1 : 1 + _ALTERNATES]}
@@ -124,7 +130,7 @@ def _candidates(vm: Vm, targets: list[Host], method: str, groups: list[Group]) -
         for host in targets
         if host.segment == vm.segment
         and host.role in ROLE_ORDER[method]
-        and not (vm.zone_is_pinned and host.zone != vm.zone)
+        and (host.joins or not vm.zone_is_pinned or host.zone == vm.zone)
         and all(_allowed(group, host.name) for group in groups)
     ]
 
@@ -143,7 +149,7 @@ def _preference(vm: Vm, host: Host, method: str, room: Room, groups: list[Group]
     apart = sum(host.name not in group.hosts for group in groups if group.policy == "soft-affinity" and group.hosts)
     return (
         ROLE_ORDER[method].index(host.role),
-        bool(vm.zone) and host.zone != vm.zone,
+        bool(vm.zone) and host.zone != vm.zone and not host.joins,
         crowd + apart,
         -room.freedom(host.name, vm.need),
         host.name,

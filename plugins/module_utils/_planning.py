@@ -25,18 +25,26 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._vmstate imp
 _NOT_FINAL = ("planned", "requesting", "requested", "landed", "started", "pending", "failed")
 
 
-def make_plan(cloud: Cloud, topology: Json, failed: t.Sequence[str], ledger: t.Iterable[Json] = ()) -> Json:
+def make_plan(
+    cloud: Cloud,
+    topology: Json,
+    failed: t.Sequence[str],
+    ledger: t.Iterable[Json] = (),
+    join_aggregates: bool = False,
+) -> Json:
     """Plan the recovery of all VMs of the failed hosts, as one plan.
 
     :param topology: The variable ``ha_topology`` of the inventory plugin.
     :param ledger: Lines that an earlier run of the same incident wrote.
-    :returns: ``lines`` in order, ``room`` left on targets, ``reserved_hosts`` that the plan uses.
+    :param join_aggregates: Reserved hosts that are taken will join the aggregates of the host that they help.
+    :returns: ``lines`` in order, ``room`` left on targets, ``reserved_hosts`` that the plan uses, and
+        ``reserved_for``: the failed host that each of them helps first.
     """
     for host in failed:
         if host not in topology["hosts"] or not topology["hosts"][host].get("segment"):
             raise ConfigError(f"{host} is in no failover segment, so no plan can be made for it.")
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        return _Planning(cloud, topology, list(failed), ledger, pool).result()
+        return _Planning(cloud, topology, list(failed), ledger, join_aggregates, pool).result()
 
 
 class _Planning:
@@ -46,12 +54,14 @@ class _Planning:
         topology: Json,
         failed: list[str],
         ledger: t.Iterable[Json],
+        join_aggregates: bool,
         pool: concurrent.futures.ThreadPoolExecutor,
     ) -> None:
         self._cloud = cloud
         self._hosts = topology["hosts"]
         self._segments = topology["segments"]
         self._failed = failed
+        self._join_aggregates = join_aggregates
         self._ledger = {line["server_id"]: line for line in ledger}
         services = pool.submit(_compute.services, cloud, binary="nova-compute")
         groups = pool.submit(_compute.server_groups, cloud)
@@ -67,11 +77,14 @@ class _Planning:
         vms = [vm for host in self._failed for vm in self._vms(host)] + self._moved()
         methods = {name: segment["recovery_method"] for name, segment in self._segments.items()}
         targets = [target for target in self._targets() if self._usable(target)]
+        for target in targets:
+            target.joins = self._join_aggregates and not self._in_service(target.name)
         lines = plan(vms, targets, methods, self._room, self._groups)
         used = self._reserved_used(lines)
+        helped = {line["target"]: line["host"] for line in reversed(lines) if line["target"] in used}
         for line in lines:
             line["alternates"] = [host for host in line["alternates"] if host in used or self._in_service(host)]
-        return {"lines": lines, "room": self._room.as_data(), "reserved_hosts": used}
+        return {"lines": lines, "room": self._room.as_data(), "reserved_hosts": used, "reserved_for": helped}
 
     # -- targets --------------------------------------------------------------------------------------
 

@@ -31,6 +31,12 @@ options:
     description: The segments and hosts, as the inventory plugin sets them in the variable C(ha_topology).
     type: dict
     required: true
+  join_aggregates:
+    description:
+      - Plan as if each reserved host that is taken joined the aggregates, and with them the availability zone, of the
+        failed host in RV(reserved_for). M(openstack_ha.recovery.reserved_host) does that when it is told to.
+    type: bool
+    default: false
 author:
   - openstack_ha.recovery maintainers (@openstack-ha)
 """
@@ -89,6 +95,10 @@ reserved_hosts:
   returned: success
   type: list
   elements: str
+reserved_for:
+  description: The failed host that each of RV(reserved_hosts) helps first, by reserved host.
+  returned: success
+  type: dict
 reserved_taken:
   description: Reserved hosts that unfinished runs have taken into service and not given back.
   returned: success
@@ -117,7 +127,7 @@ def run(call: Call) -> Result:
             hosts = [host for host in hosts if not recovery.is_held(host)]
             ledger = recovery.ledger(hosts)
             taken = sorted({use["host"] for use in recovery.journal.reserved_uses(state="taken")})
-        plan = make_plan(connect(call.params), call.params["topology"], hosts, ledger)
+        plan = make_plan(connect(call.params), call.params["topology"], hosts, ledger, call.params["join_aggregates"])
     counts = collections.Counter(line["step"] for line in plan["lines"])
     return {"changed": False, "counts": dict(counts), "hosts": hosts, "reserved_taken": taken, **plan}
 
@@ -126,6 +136,7 @@ TASK = Task(
     argument_spec={
         "hosts": {"type": "list", "elements": "str", "required": True},
         "topology": {"type": "dict", "required": True},
+        "join_aggregates": {"type": "bool", "default": False},
         **CLOUD_SPEC,
         **_run.RUN_SPEC,
     },

@@ -80,6 +80,13 @@ def test_a_pinned_zone_is_kept_and_a_former_zone_is_preferred() -> None:
     assert "in zone z2" in lines[2]["reason"] or "best host b" in lines[2]["reason"]
 
 
+def test_a_host_that_joins_aggregates_helps_one_zone_only() -> None:
+    hosts = [Host("r", "s1", role="reserved", zone="nova", joins=True)]
+    pinned = [vm(name, zone=zone, zone_is_pinned=True) for name, zone in (("1", "z1"), ("2", "z2"), ("3", "z1"))]
+    lines = plan(pinned, hosts, {"s1": "reserved_host"}, room(*hosts))
+    assert targets(lines) == {"1": "r", "2": None, "3": "r"}
+
+
 def test_soft_groups_are_kept_while_there_is_a_choice() -> None:
     hosts = [Host(name, "s1") for name in "abc"]
     apart = Group("soft-anti-affinity", {"1", "2", "3", "4"})
