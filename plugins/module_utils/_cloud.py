@@ -148,7 +148,7 @@ class Cloud:
         keystoneauth could renew it too, but gives up in all but the first of several threads that see it expire.
         """
         refused = None
-        for _ in range(_TOKENS):
+        for _attempt in range(_TOKENS):
             token = self._token(refused)
             response = send()
             if response.status_code != 401:

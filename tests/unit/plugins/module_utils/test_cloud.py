@@ -42,7 +42,7 @@ def test_an_answer_without_a_body_is_an_empty_document(api: Api, cloud: Cloud) -
 def test_one_token_serves_many_calls_and_services(api: Api, cloud: Cloud) -> None:
     api.answers[("GET", SERVICES)] = [(200, {})]
     api.answers[("GET", "/placement/resource_providers")] = [(200, {})]
-    for _ in range(3):
+    for _attempt in range(3):
         cloud.get("compute", "/os-services")
         cloud.get("placement", "/resource_providers")
     assert api.tokens == 1
