@@ -159,7 +159,9 @@ def test_a_dead_host_is_disabled_and_forced_down_in_one_call_that_does_not_wait_
 
     process = playbooks.start("recover_host", failed_hosts="cmp01")
     try:
-        puts = until(lambda: [call for call in cloud.api_log() if "/os-services" in call["path"] and "answered" in call])
+        puts = until(
+            lambda: [call for call in cloud.api_log() if "/os-services" in call["path"] and "answered" in call]
+        )
         cloud.heartbeat("cmp01", on=False)
     finally:
         process.kill()
