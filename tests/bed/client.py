@@ -158,7 +158,9 @@ class Bed(Cloud):
         self.control("host", host=host, what="heartbeat", on=on)
 
     def knobs(self, host: str | None = None, **knobs: t.Any) -> None:
-        """``vcpus``, ``memory_mb``, ``local_gb``, ``spawn_delay``, ``spawn_fails``, ``shared_storage``."""
+        """``vcpus``, ``memory_mb``, ``local_gb``, ``shared_storage``, ``spawn_delay``, ``spawn_fails``; and
+        ``spawn_lingers``: seconds that a guest runs already, and Nova has not heard of it.
+        """
         self.control("knobs", host=host, knobs=knobs)
 
     def bmc_fault(self, host: str, fault: str, protocol: str | None = None) -> None:

@@ -36,6 +36,7 @@ class Machine:
     memory_mb: int = 524288
     local_gb: int = 10000
     spawn_delay: float = 0.0
+    spawn_lingers: float = 0.0
     spawn_fails: bool = False
     shared_storage: bool = True
 
@@ -83,6 +84,7 @@ class TruthDriver(fake.FakeDriver):
             raise RuntimeError(f"the bed was told to let guests fail to start on {self._host}")
         super().spawn(context, instance, *args, **kwargs)
         self._put(instance.uuid, "spawn")
+        wait(self._machine.spawn_lingers)
 
     def destroy(self, context: t.Any, instance: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
         super().destroy(context, instance, *args, **kwargs)

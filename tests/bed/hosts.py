@@ -34,6 +34,7 @@ class Host:
             "memory_mb": spec.memory_mb,
             "local_gb": spec.local_gb,
             "spawn_delay": 0.0,
+            "spawn_lingers": 0.0,
             "spawn_fails": False,
             "shared_storage": shared_storage,
         }

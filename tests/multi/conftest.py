@@ -19,6 +19,8 @@ from multi.impatient import ImpatientPlaybooks
 sys.path.append(str(Path(__file__).parents[1] / "real"))
 
 HOSTS = 7
+#: Seconds that Nova's services wait for each other's answers; 60 by default.
+RPC_TIMEOUT = 20
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +41,7 @@ def cloud(programs: None, request: pytest.FixtureRequest) -> t.Iterator[MultiBed
         computes=HOSTS,
         report_interval=2,
         service_down_time=20,
-        conf={"DEFAULT.rpc_response_timeout": "20"},
+        conf={"DEFAULT.rpc_response_timeout": str(RPC_TIMEOUT)},
     )
     bed = t.cast(MultiBed, started)
     try:

@@ -25,6 +25,7 @@ class Knobs:
             "memory_mb": host.memory_mb,
             "local_gb": host.local_gb,
             "spawn_delay": 0.0,
+            "spawn_lingers": 0.0,
             "spawn_fails": False,
             "shared_storage": shared_storage,
         }
