@@ -53,6 +53,7 @@ class Limits:
     settle: float = 15.0
     vm_timeout: float = 900.0
     verify_timeout: float = 60.0
+    verify_pause: float = 1.0
     poll: float = 0.5
 
     def __post_init__(self) -> None:
@@ -466,10 +467,11 @@ class Evacuation:
     # -- verifying ------------------------------------------------------------------------------------
 
     def _landed(self, line: Line, host: str) -> None:
-        line.target, line.state, line.not_before = host, "landed", 0.0
-        line.deadline = self._world.now() + self._limits.verify_timeout
+        """Look at the server a little later: Nova ends its record first, and each look costs the API some time."""
+        now = self._world.now()
+        line.target, line.state, line.not_before = host, "landed", now + self._limits.verify_pause
+        line.deadline = now + self._limits.verify_timeout
         self._world.record(line)
-        self._call(line, self._on_server, self._world.server, line.id)
 
     def _on_server(self, line: Line, future: concurrent.futures.Future[Json | None]) -> None:
         server = future.result()
@@ -523,7 +525,7 @@ class Evacuation:
 
     def _look_again(self, line: Line, problem: str) -> None:
         now = self._world.now()
-        line.reason, line.not_before = problem, now + self._limits.poll
+        line.reason, line.not_before = problem, now + self._limits.verify_pause
         if now > line.deadline:
             self._finish(line, "failed", f"landed on {line.target}, but {problem}")
 
