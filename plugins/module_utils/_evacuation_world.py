@@ -61,7 +61,8 @@ class RealWorld:
         self._run.lease.renew(host)
 
     def check_dead(self) -> None:
-        """See :mod:`_watch`."""
+        """See :mod:`_watch`. Nobody waits for what a run without its claim would see."""
+        self._run.lease.check()
         self._watch.check()
 
     def lives(self, host: str, sign: str) -> t.NoReturn:

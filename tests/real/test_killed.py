@@ -111,7 +111,7 @@ def test_the_orphan_of_a_killed_playbook_changes_nothing_more(cloud: Bed, recove
     vms = cloud.fill(HOST, 3)
     playbooks = recovery(RACK)
     cloud.crash(HOST)
-    slow_spawns(cloud)
+    slow_spawns(cloud, 8)
     with started(playbooks, evacuate_parallel=1) as process:
         until(lambda: "requested" in states(playbooks))
         orphans = processes.children(process.pid)
@@ -120,6 +120,7 @@ def test_the_orphan_of_a_killed_playbook_changes_nothing_more(cloud: Bed, recove
         killed = time.monotonic()
         until(lambda: not any(map(processes.alive, orphans)))
 
+    assert cloud.running().get("cmp02", []) + cloud.running().get("cmp03", []) == [], "it does not wait for its VM"
     assert [line for line in cloud.api_log() if line["monotonic"] > killed] == []
     assert len(evacuations(cloud)) < len(vms)
     assert "requesting" not in states(playbooks), "what was never asked for must not look as if it might have been"

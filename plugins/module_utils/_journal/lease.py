@@ -92,9 +92,7 @@ class Lease:
         :param also: What to write in the same transaction: only the holder writes it. It may run more than once.
         :raises LeaseLost: This run must not change anything any more; so does every later call.
         """
-        if self._lost:
-            raise self._lost
-        self._check_processes()
+        self.check()
         beaten = [self._claims[host]] if host else list(self._claims.values())
         pause = 0.05
         while True:
@@ -109,6 +107,12 @@ class Lease:
                 raise self._lose(f"it could not be renewed for {self.seconds:g} s: {cause}")
             self._sleep(pause)
             pause = min(pause * 2, 1.0)
+
+    def check(self) -> None:
+        """Raise LeaseLost if it is lost as far as this machine can tell; asks no database."""
+        if self._lost:
+            raise self._lost
+        self._check_processes()
 
     @contextlib.contextmanager
     def keep(self, interval: float | None = None) -> t.Iterator[Lease]:

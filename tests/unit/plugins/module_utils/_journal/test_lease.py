@@ -165,6 +165,8 @@ def test_a_lease_is_lost_at_once_with_the_file_that_it_is_written_in(journal: Jo
     with pytest.raises(LeaseLost, match="removed or replaced"):
         lease.renew()
     assert clock.now == 1000
+    with pytest.raises(LeaseLost, match="removed or replaced"):
+        lease.check()
 
 
 def test_an_answer_that_took_most_of_the_lease_is_no_answer(journal: Journal) -> None:
