@@ -7,6 +7,7 @@ import typing as t
 from bed.client import Bed
 from driver import until
 from helpers import HASTY, Recovery, evacuations, reason, states, where
+from scenes import started
 
 PAIR = {"rack": {"hosts": ["cmp01", "cmp02"], "shared_storage": True}}
 THREE = {"rack": {"hosts": ["cmp01", "cmp02", "cmp03"], "shared_storage": True}}
@@ -68,14 +69,10 @@ def test_a_target_that_begins_to_work_in_mid_run_gets_its_vm_by_a_retry(cloud: B
     playbooks = recovery(PAIR)
     cloud.crash("cmp01")
 
-    process = playbooks.start("recover_host", failed_hosts="cmp01", evacuate_retries=20, evacuate_retry_delay=1)
-    try:
+    with started(playbooks, evacuate_retries=20, evacuate_retry_delay=1) as process:
         until(lambda: len(evacuations(cloud)) > 1)
         cloud.knobs("cmp02", spawn_fails=False)
         out, _nothing = process.communicate(timeout=120)
-    finally:
-        process.kill()
-        process.communicate()
 
     assert process.returncode == 0, out
     assert states(playbooks, [vm]) == ["verified"]
@@ -205,15 +202,11 @@ def test_a_port_that_stays_bound_to_the_dead_host_is_reported(cloud: Bed, recove
     cloud.knobs("cmp02", spawn_delay=2)
     cloud.crash("cmp01")
 
-    process = playbooks.start("recover_host", failed_hosts="cmp01", evacuate_verify_timeout=5)
-    try:
+    with started(playbooks, evacuate_verify_timeout=5) as process:
         path = f"/network/v2.0/ports/{port['id']}"
         cloud.await_server(vm, lambda one: one["OS-EXT-SRV-ATTR:host"] == "cmp02", timeout=120)
         until(lambda: _tear(cloud, path) and process.poll() is not None, 120)
         out, _nothing = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.communicate()
 
     assert process.returncode != 0, out
     assert states(playbooks, [vm]) == ["failed"]

@@ -7,6 +7,7 @@ import collections
 from bed.client import Bed
 from driver import until
 from helpers import HASTY, Recovery, evacuations, reason, states, where
+from scenes import started
 
 PAIR = {"rack": {"hosts": ["cmp01", "cmp02"], "shared_storage": True}}
 THREE = {"rack": {"hosts": ["cmp01", "cmp02", "cmp03"], "shared_storage": True}}
@@ -157,15 +158,11 @@ def test_a_dead_host_is_disabled_and_forced_down_in_one_call_that_does_not_wait_
     cloud.crash("cmp01")
     cloud.heartbeat("cmp01")  # Nova would ask the host, and wait for a minute
 
-    process = playbooks.start("recover_host", failed_hosts="cmp01")
-    try:
+    with started(playbooks):
         puts = until(
             lambda: [call for call in cloud.api_log() if "/os-services" in call["path"] and "answered" in call]
         )
         cloud.heartbeat("cmp01", on=False)
-    finally:
-        process.kill()
-        process.communicate()
 
     [put] = puts
     assert put["body"].items() >= {"status": "disabled", "forced_down": True}.items()
@@ -192,16 +189,12 @@ def test_a_jump_of_novas_clock_in_mid_run_costs_time_but_no_vm(cloud: Bed, recov
     cloud.knobs(spawn_delay=2)
     cloud.crash("cmp01")
 
-    process = playbooks.start("recover_host", failed_hosts="cmp01", evacuate_parallel=1, evacuate_retry_delay=3)
-    try:
+    with started(playbooks, evacuate_parallel=1, evacuate_retry_delay=3) as process:
         until(lambda: evacuations(cloud))
         # each time every heartbeat is an hour old, until the next one
         until(lambda: cloud.jump_clock(3600) and cloud.migrations(status="error"), pause=0.3)
         cloud.jump_clock(-cloud.jump_clock(0))
         out, _nothing = process.communicate(timeout=180)
-    finally:
-        process.kill()
-        process.communicate()
 
     assert process.returncode == 0, out
     assert states(playbooks, vms) == ["verified"] * len(vms)

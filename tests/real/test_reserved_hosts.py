@@ -8,6 +8,7 @@ import pytest
 from bed.client import Bed
 from driver import Playbooks
 from helpers import HASTY, Recovery, evacuations, reason, states, where
+from scenes import started
 
 WHY = "kept free: ticket 7"
 MB_OF_A_VM = 64
@@ -176,12 +177,8 @@ def test_a_reserved_host_that_a_dead_run_had_taken_goes_back_with_the_next_run(c
     playbooks = recovery(segment("rh_priority"))
     cloud.crash("cmp01")
     cloud.knobs("cmp03", spawn_fails=True)
-    process = playbooks.start("recover_host", failed_hosts="cmp01", evacuate_retry_delay=600)
-    try:
+    with started(playbooks, evacuate_retry_delay=600):
         cloud.await_server(vm, lambda one: one["status"] == "ERROR" or one["OS-EXT-SRV-ATTR:host"] == "cmp02")
-    finally:
-        process.kill()
-        process.communicate()
     cloud.knobs("cmp03", memory_mb=RESERVED_BY_NOVA)  # of no use any more
 
     outcome = playbooks.recover("cmp01", **HASTY)
