@@ -399,8 +399,8 @@ class Evacuation:
             line.state, line.deadline = "requested", self._world.now() + self._limits.vm_timeout
             line.target = record["dest_compute"] or line.target
             self._world.record(line)
-        elif next_step(server, line.segment).action in ("skip", "pending") and not is_rebuilding(server):
-            step = next_step(server, line.segment)
+        elif next_step(server, line.segment, record).action in ("skip", "pending") and not is_rebuilding(server):
+            step = next_step(server, line.segment, record)
             self._finish(line, {"skip": "skipped"}.get(step.action, step.action), step.reason)
         else:
             return False

@@ -12,6 +12,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+#: Faults of nova-compute that say nothing about what it had done: nobody answered it.
+_LOST_ANSWERS = ("MessagingTimeout", "RemoteError", "MessageDeliveryFailure", "Timed out waiting for a reply")
+
 #: Evacuation records that Nova is still working on.
 UNDER_WAY = ("accepted", "pre-migrating")
 #: Those of which the server shows the end a moment later.
@@ -120,7 +123,34 @@ def _busy(server: t.Mapping[str, t.Any], evacuation: t.Mapping[str, t.Any] | Non
             f"task_state is {task}: its guest may already run on the other host of that migration. "
             "Look there; then reset its state and run again",
         )
+    if evacuation is not None and _may_run_on_target(server, evacuation):
+        target, said = evacuation.get("dest_compute"), _fault(server)[0] or "no reason given"
+        return Step(
+            "pending",
+            f"its evacuation to {target} failed after {target} had begun with it ({said}), so it may run there unknown "
+            f"to Nova. Look at the hypervisor of {target} and destroy the guest if it is there. Then set its state to "
+            "active (openstack server set --state active) and run again",
+        )
     return None
+
+
+def _may_run_on_target(server: t.Mapping[str, t.Any], evacuation: t.Mapping[str, t.Any]) -> bool:
+    """Whether Nova lost a guest on the target: nova-compute may have started it and then failed to tell.
+
+    ``error`` is the conductor's word: no compute has seen the request. ``failed`` is nova-compute's. A claim that it
+    refused leaves vm_state as it was. Otherwise the traceback tells: _rebuild_default_impl ends with the driver's
+    spawn, which cleans up when it fails, so what was raised inside left no guest (nova/compute/manager.py, 34.0.0).
+    """
+    if evacuation["status"] != "failed" or _states(server)[0] != "error":
+        return False
+    message, details = _fault(server)
+    inside_spawn = "in _rebuild_default_impl" in details and not message.startswith(_LOST_ANSWERS)
+    return not inside_spawn and "No valid host" not in message
+
+
+def _fault(server: t.Mapping[str, t.Any]) -> tuple[str, str]:
+    fault = server.get("fault") or {}
+    return fault.get("message") or "", fault.get("details") or ""
 
 
 def _loses_disk(server: t.Mapping[str, t.Any], segment: t.Mapping[str, t.Any]) -> Step | None:

@@ -27,7 +27,8 @@ class Fate:
     :param answer: What the client gets: 200, another status, or None for a timeout.
     :param obeyed: Whether Nova does it (always so with 200).
     :param late: Seconds until a request that got no good answer takes effect.
-    :param ends: ``lands``; ``no_host`` (the scheduler finds none); ``breaks`` (the target host gives up).
+    :param ends: ``lands``; ``no_host`` (the scheduler finds none); ``breaks`` (the target host gives up);
+        ``lost`` (the target host starts it and cannot tell: Nova takes it for failed).
     :param takes: Seconds until its end.
     :param lag: Seconds between the places in which the end is seen.
     :param said: Nova's sentence in a refusal.
@@ -45,6 +46,14 @@ class Fate:
 LANDS = Fate()
 NO_HOST = Fate(ends="no_host")
 BREAKS = Fate(ends="breaks")
+LOST = Fate(ends="lost")
+
+#: What nova-compute's traceback ends with, by where the evacuation broke.
+_FAULTS = {
+    "no_host": {"message": "No valid host was found."},
+    "breaks": {"message": "RuntimeError", "details": "manager.py, in _rebuild_default_impl\n self.driver.spawn("},
+    "lost": {"message": "MessagingTimeout", "details": "manager.py, in _do_rebuild_instance\n instance.save("},
+}
 
 
 def refuses(status: int, said: str) -> Fate:
@@ -64,6 +73,8 @@ class Nova:
         self.bindings: dict[str, str] = {}
         self.requests: list[tuple[str, str]] = []
         self.ruined: set[str] = set()
+        self.unknown: dict[str, str] = {}
+        self.twice: set[str] = set()
         self.reset_while_rebuilding: list[str] = []
         self.most_at_once = 0
         self.most_per_target = 0
@@ -188,6 +199,8 @@ class Nova:
     def _land(self, server: Json, record: Json, fate: Fate, target: str, landing: tuple[str, int]) -> None:
         """As nova.compute.manager does: power state, then host, then record; ports when Neutron gets to it."""
         self._become(server, *landing)
+        if self.unknown.get(server["id"], target) != target:
+            self.twice.add(server["id"])
         if server["id"] in self.ruined:
             self._become(server, "error", SHUTDOWN)
 
@@ -205,10 +218,11 @@ class Nova:
     def _fail(self, server: Json, record: Json, fate: Fate, target: str, landing: tuple[str, int]) -> None:
         """As nova.conductor.manager does: the record first, the server's ERROR after it."""
         record["status"] = "error" if fate.ends == "no_host" else "failed"
-        said = "No valid host was found." if fate.ends == "no_host" else "Insufficient compute resources."
+        if fate.ends == "lost":
+            self.unknown[server["id"]] = target
 
         def error() -> None:
-            server["fault"] = {"message": said}
+            server["fault"] = _FAULTS[fate.ends]
             self._become(server, "error", server["OS-EXT-STS:power_state"])
             self._ended(server)
 

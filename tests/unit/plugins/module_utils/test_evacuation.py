@@ -5,7 +5,7 @@ import typing as t
 import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
-from unit.fakes.nova import BREAKS, NO_HOST, RUNNING, Fate, refuses
+from unit.fakes.nova import BREAKS, LOST, NO_HOST, RUNNING, Fate, refuses
 from unit.fakes.profiles import examples
 from unit.fakes.runs import Site
 from unit.fakes.world import Crash, FakeWorld
@@ -587,3 +587,18 @@ def test_a_nova_that_obeys_in_the_end_gets_every_vm_recovered(story: Story) -> N
         host, state = site.where(name)
         assert host in site.targets
         assert state == ("active" if power == "running" else "stopped")
+
+
+def test_a_guest_that_its_target_may_have_started_goes_nowhere_else_until_somebody_has_looked() -> None:
+    site = Site()
+    site.vm("a", "active", LOST)
+    for _run in range(2):
+        line = site.recover(retries=2)["a"]
+        assert line.state == "pending"
+        assert "may run there unknown to Nova" in line.reason
+    assert len(site.nova.requests) == 1
+    assert site.nova.twice == set()
+
+    site.nova.unknown.clear()  # the operator has destroyed it, and says so:
+    site.nova.servers["a"].update({"OS-EXT-STS:vm_state": "active"})
+    assert site.recover()["a"].state == "verified"
