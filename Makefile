@@ -44,8 +44,10 @@ demo: $(CONTROLLER)/.ready $(NOVA)/.ready tree ## a cloud, VMs, a host whose plu
 
 .PHONY: test
 test: packages lint sanity test-ansible test-newest ## all checks and tests
-	$(call say,pytest: unit tests and tests against real services)
-	@$(PYTEST) tests/unit tests/real
+	$(call say,pytest: unit tests)
+	@$(PYTEST) tests/unit
+	$(call say,pytest: tests against real Nova and real BMCs and databases)
+	@$(PYTEST) tests/real
 
 .PHONY: packages
 packages:
