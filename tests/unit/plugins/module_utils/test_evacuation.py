@@ -24,6 +24,7 @@ IN_USE = "Compute service of cmp01 is still in use."
 def lawful(world: FakeWorld) -> None:
     assert not world.unlawful
     assert not world.nova.ruined
+    assert not world.nova.twice
     assert not world.nova.reset_while_rebuilding
 
 
@@ -485,6 +486,7 @@ FATES = st.one_of(
     ),
     st.builds(refuses, st.sampled_from([400, 404]), st.just("Compute host cmpXX could not be found.")),
 )
+LOSSES = st.builds(Fate, ends=st.just("lost"), takes=SECONDS, lag=SECONDS)
 STATES = st.sampled_from(["active", "active", "stopped", "paused", "suspended", "rescued", "error", "resized"])
 
 
@@ -502,21 +504,25 @@ class Story(t.NamedTuple):
     end: tuple[str, float] | None
 
 
-CALM = st.builds(
-    Story,
-    vms=st.lists(st.tuples(STATES, st.lists(FATES, max_size=4)), min_size=1, max_size=6),
-    newest=st.sampled_from(["2.53", "2.68", "2.93", "2.96"]),
-    limits=st.fixed_dictionaries({"parallel": st.integers(1, 4), "per_target": st.integers(1, 3)}),
-    latency=st.lists(SECONDS, max_size=40),
-    crashes=st.lists(st.integers(0, 40), max_size=3),
-    same_plan=st.booleans(),
-    pause=st.sampled_from([0.0, 0.5, 20.0, 100.0]),
-    deleted_at=st.none(),
-    end=st.none(),
-)
+def stories(fates: st.SearchStrategy[Fate]) -> st.SearchStrategy[Story]:
+    return st.builds(
+        Story,
+        vms=st.lists(st.tuples(STATES, st.lists(fates, max_size=4)), min_size=1, max_size=6),
+        newest=st.sampled_from(["2.53", "2.68", "2.93", "2.96"]),
+        limits=st.fixed_dictionaries({"parallel": st.integers(1, 4), "per_target": st.integers(1, 3)}),
+        latency=st.lists(SECONDS, max_size=40),
+        crashes=st.lists(st.integers(0, 40), max_size=3),
+        same_plan=st.booleans(),
+        pause=st.sampled_from([0.0, 0.5, 20.0, 100.0]),
+        deleted_at=st.none(),
+        end=st.none(),
+    )
+
+
+CALM = stories(FATES)
 STORIES = st.builds(
     lambda calm, deleted_at, end: calm._replace(deleted_at=deleted_at, end=end),
-    CALM,
+    stories(FATES | LOSSES),
     st.none() | st.sampled_from([0.3, 3.0, 9.0]),
     st.none() | st.tuples(st.sampled_from(["lease", "certificate"]), st.sampled_from([0.2, 2.0, 7.0, 21.0])),
 )
