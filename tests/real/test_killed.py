@@ -105,6 +105,9 @@ def test_killed_in_the_middle_the_next_run_finishes(cloud: Bed, recovery: Recove
         assert outcome, outcome.out
         until(lambda: not any(map(processes.alive, workers)))
     assert_recovered(cloud, playbooks, vms)
+    with playbooks.journal() as journal:
+        second, first = journal.runs(limit=2)
+    assert (first["state"], second["resumes"]) == ("abandoned", first["id"])
 
 
 def test_the_orphan_of_a_killed_playbook_changes_nothing_more(cloud: Bed, recovery: Recovery) -> None:
