@@ -13,6 +13,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "vm_states.md"
 ACTIONS = {"skipped": "skip", "followed": "follow", "pending": "pending", "recovered": "evacuate"}
 SHARED = {"shared_storage": True}
 UNDER_WAY = {"id": 1, "status": "accepted"}
+FAILED = {"id": 1, "status": "failed", "dest_compute": "cmp02"}
 RUNNING, SHUTDOWN = 1, 4
 
 
@@ -43,6 +44,14 @@ SAMPLES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any], dict[str, t.An
     "task `migrating`, `resize_…`": [
         (vm("active", task), {}, None) for task in ("migrating", "resize_prep", "resize_migrating", "resize_finish")
     ],
+    "ERROR, its evacuation failed after the target had begun with it": [
+        ({**vm("error", power=RUNNING), "fault": {"message": said, "details": where}}, SHARED, FAILED)
+        for said, where in (
+            ("MessagingTimeout", "in _do_rebuild_instance\n instance.save("),
+            ("MessagingTimeout", "in _rebuild_default_impl\n instance.save("),
+            ("RuntimeError", ""),
+        )
+    ],
     "local disk": [
         (vm("active"), {}, None),
         ({**vm("stopped"), "image": "", "flavor": {"ephemeral": 1}}, {}, None),
@@ -55,7 +64,13 @@ SAMPLES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any], dict[str, t.An
     "suspended": [(vm("suspended"), SHARED, None)],
     "rescued": [(vm("rescued"), SHARED, None)],
     "resized, not confirmed": [(vm("resized"), SHARED, None), (vm("resized", power=RUNNING), SHARED, None)],
-    "ERROR": [(vm("error"), SHARED, None), (vm("error", power=RUNNING), SHARED, None)],
+    "ERROR": [
+        (vm("error"), SHARED, None),
+        (vm("error", power=RUNNING), SHARED, None),
+        ({**vm("error", power=RUNNING), "fault": {"message": "No valid host was found. "}}, SHARED, FAILED),
+        ({**vm("error"), "fault": {"message": "libvirtError", "details": "in _rebuild_default_impl"}}, SHARED, FAILED),
+        (vm("error"), SHARED, {**FAILED, "status": "error"}),
+    ],
     "active, any other task": [
         (vm("active", task), SHARED, None) for task in ("rebooting", "reboot_started_hard", "image_snapshot")
     ],
