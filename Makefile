@@ -95,7 +95,7 @@ test-newest: $(NOVA)/.ready tree ## unit tests, playbooks and one recovery on th
 
 .PHONY: test-newest-run
 test-newest-run: $(NEWEST)/.ready
-	@$(NEWEST)/bin/ansible --version | head -n 1
+	@$(NEWEST)/bin/ansible --version | sed -n 1p
 	@PATH=$(CURDIR)/$(NEWEST)/bin:$$PATH $(NEWEST)/bin/python -m pytest -q -p no:cacheprovider $(NEWEST_TESTS)
 
 .PHONY: tree
