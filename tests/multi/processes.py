@@ -121,9 +121,15 @@ def program(name: str) -> str:
 
 def left_behind(directory: Path) -> dict[int, str]:
     """Pid to command line of every process that still belongs to a bed."""
-    mark, found = f"{MARK}={directory}".encode(), {}
+    found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if mark in (folder / "environ").read_bytes().split(b"\0"):
+            if _belongs(folder, directory):
                 found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
     return found
+
+
+def _belongs(process: Path, directory: Path) -> bool:
+    """By its environment; or by where it works, because programs that change their title overwrite that."""
+    mark = f"{MARK}={directory}".encode()
+    return mark in (process / "environ").read_bytes().split(b"\0") or (process / "cwd").readlink() == directory

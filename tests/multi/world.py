@@ -32,6 +32,13 @@ from multi.truth import FileTruth
 
 _BIN = Path(sys.executable).parent
 
+#: Of gunicorn's configuration: a worker that is still loading its application when the master is killed would stay.
+_WORKER_DIES_TOO = """
+def post_fork(server, worker):
+    import ctypes, signal
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+"""
+
 
 class World(Stage):
     """The bed. Public methods that begin with ``do_`` are what a client may call."""
@@ -213,7 +220,7 @@ def _wsgi(name: str, module: str, port: int, here: Path, **environment: t.Any) -
         "access_log_format": '%(t)s "%(r)s" %(s)s "%(a)s"',
     }
     file = here / f"{name}.gunicorn.py"
-    file.write_text("".join(f"{key} = {value!r}\n" for key, value in settings_of_gunicorn.items()))
+    file.write_text("".join(f"{key} = {value!r}\n" for key, value in settings_of_gunicorn.items()) + _WORKER_DIES_TOO)
     # not by arguments: Keystone would take them for its own
     return Process(
         name, [_BIN / "gunicorn"], here, **environment, GUNICORN_CMD_ARGS=shlex.join(["--config", str(file)])
