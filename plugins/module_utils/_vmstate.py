@@ -15,6 +15,18 @@ import typing as t
 #: Faults of nova-compute that say nothing about what it had done: nobody answered it.
 _LOST_ANSWERS = ("MessagingTimeout", "RemoteError", "MessageDeliveryFailure", "Timed out waiting for a reply")
 
+#: What Nova says without a traceback when no guest ran yet: the scheduler found none, Neutron refused to bind a port.
+_SAID_BEFORE_IT_RAN = ("No valid host", "Networking client is experiencing an unauthorized exception")
+
+#: What nova-compute's traceback names when it failed before a guest ran: networks, volumes, and _rebuild_default_impl,
+#: which ends with the spawn of the driver, and that cleans up when it fails (nova/compute/manager.py, 34.0.0).
+_BEFORE_IT_RAN = (
+    "in setup_networks_on_host",
+    "in setup_instance_network_on_host",
+    "in _get_instance_block_device_info",
+    "in _rebuild_default_impl",
+)
+
 #: Evacuation records that Nova is still working on.
 UNDER_WAY = ("accepted", "pre-migrating")
 #: Those of which the server shows the end a moment later.
@@ -138,14 +150,13 @@ def _may_run_on_target(server: t.Mapping[str, t.Any], evacuation: t.Mapping[str,
     """Whether Nova lost a guest on the target: nova-compute may have started it and then failed to tell.
 
     ``error`` is the conductor's word: no compute has seen the request. ``failed`` is nova-compute's. A claim that it
-    refused leaves vm_state as it was. Otherwise the traceback tells: _rebuild_default_impl ends with the driver's
-    spawn, which cleans up when it fails, so what was raised inside left no guest (nova/compute/manager.py, 34.0.0).
+    refused leaves vm_state as it was. Otherwise the traceback tells, see :data:`_BEFORE_IT_RAN`.
     """
     if evacuation["status"] != "failed" or _states(server)[0] != "error":
         return False
     message, details = _fault(server)
-    inside_spawn = "in _rebuild_default_impl" in details and not message.startswith(_LOST_ANSWERS)
-    return not inside_spawn and "No valid host" not in message
+    before_it_ran = any(frame in details for frame in _BEFORE_IT_RAN) and not message.startswith(_LOST_ANSWERS)
+    return not before_it_ran and not message.startswith(_SAID_BEFORE_IT_RAN)
 
 
 def _fault(server: t.Mapping[str, t.Any]) -> tuple[str, str]:

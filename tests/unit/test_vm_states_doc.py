@@ -69,6 +69,7 @@ SAMPLES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any], dict[str, t.An
         (vm("error", power=RUNNING), SHARED, None),
         ({**vm("error", power=RUNNING), "fault": {"message": "No valid host was found. "}}, SHARED, FAILED),
         ({**vm("error"), "fault": {"message": "libvirtError", "details": "in _rebuild_default_impl"}}, SHARED, FAILED),
+        ({**vm("error"), "fault": {"message": "?", "details": "in setup_networks_on_host"}}, SHARED, FAILED),
         (vm("error"), SHARED, {**FAILED, "status": "error"}),
     ],
     "active, any other task": [
