@@ -416,8 +416,8 @@ class Evacuation:
             self._finish(
                 line,
                 "pending",
-                f"Nova has not ended its evacuation after {self._limits.vm_timeout:.0f} s; "
-                "it is not requested twice. Run again to follow it",
+                f"Nova has not ended its evacuation to {line.target} after {self._limits.vm_timeout:.0f} s; it is not "
+                f"requested twice. It may run on {line.target} already: look there. Run again to follow it",
             )
         elif status in _ENDED_BADLY:
             self._call(line, self._on_failed, self._reread, line)
