@@ -13,6 +13,15 @@ from driver import Playbooks
 COMPUTES = 6
 
 
+@pytest.fixture(autouse=True)
+def _children_have_a_stdin() -> None:
+    """Undo what Ansible (core >= 2.20) does to a process that runs tasks in it, as pytest-ansible does.
+
+    Its TaskQueueManager keeps the standard files from children; ansible-playbook without a stdin loses its workers.
+    """
+    os.set_inheritable(0, True)
+
+
 @pytest.fixture(scope="session")
 def bed(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Bed]:
     """The running bed as it is; most tests want ``cloud``."""
