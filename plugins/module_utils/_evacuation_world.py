@@ -14,13 +14,13 @@ import typing as t
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._attachments import Attachments
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud, Json
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation import Line
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_contract import Line
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._run import Run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._watch import Watch
 
 
 class RealWorld:
-    """See :class:`_evacuation.World`."""
+    """See :class:`_evacuation_contract.World`."""
 
     def __init__(
         self,

@@ -115,7 +115,8 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils import _reco
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Room
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Json, connect
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation import Evacuation, Limits, Line
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation import Evacuation
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_contract import Limits, Line
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_world import RealWorld
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
 

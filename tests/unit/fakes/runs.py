@@ -11,7 +11,8 @@ from unit.fakes.nova import Fate, Json, Nova
 from unit.fakes.world import FakeLedger, FakeWorld
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Room
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation import Evacuation, Limits, Line
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation import Evacuation
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_contract import Limits, Line
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._planning import make_plan
 from ansible_collections.openstack_ha.recovery.plugins.modules import host_evacuate
 

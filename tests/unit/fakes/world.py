@@ -12,7 +12,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors impo
     CloudError,
     LeaseLost,
 )
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation import Line
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_contract import Line
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.states import LINE_UNDER_WAY
 
 

@@ -16,7 +16,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors impo
     ConfigError,
     LeaseLost,
 )
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation import Limits, Line
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_contract import Limits, Line
 
 IN_USE = "Compute service of cmp01 is still in use."
 

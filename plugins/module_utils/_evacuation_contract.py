@@ -1,0 +1,128 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the executor of evacuations works on, with and within. PRIVATE to this collection: may change at any time."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import typing as t
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Amounts
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
+
+Json = t.Dict[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How hard and how long to try. Times in seconds.
+
+    :param parallel: VMs under evacuation at once. :param per_target: … of them on one target host.
+    :param retries: Rounds over all targets for a VM that no target took.
+    :param settle: How long an evacuate request that got no answer may still take effect.
+    :param vm_timeout: How long one evacuation is followed before it is reported as pending.
+    """
+
+    parallel: int = 20
+    per_target: int = 5
+    retries: int = 2
+    retry_delay: float = 10.0
+    settle: float = 15.0
+    vm_timeout: float = 900.0
+    verify_timeout: float = 60.0
+    verify_pause: float = 1.0
+    poll: float = 0.5
+
+    def __post_init__(self) -> None:
+        least = {"parallel": 1, "per_target": 1, "poll": 0.01}
+        for name, value in dataclasses.asdict(self).items():
+            if value < least.get(name, 0):
+                raise ConfigError(f"{name}: must be at least {least.get(name, 0)}, not {value}")
+
+
+class World(t.Protocol):
+    """What the executor needs of the outside; the real one is in the module host_evacuate."""
+
+    def now(self) -> float: ...
+
+    def wait(self, seconds: float, calls: t.Collection[concurrent.futures.Future[t.Any]] = ()) -> None:
+        """Let time pass, but no longer than until one of the calls has ended."""
+
+    def submit(self, function: t.Callable[..., t.Any], /, *args: t.Any) -> concurrent.futures.Future[t.Any]: ...
+
+    def before_call(self, host: str) -> None:
+        """Raise unless this run may still change things for that host (lease)."""
+
+    def check_dead(self) -> None:
+        """Raise CertificateError unless every failed host still counts as powered off."""
+
+    def lives(self, host: str, sign: str) -> t.NoReturn:
+        """Void the certificate of a host and raise CertificateError."""
+
+    def evacuate(self, server_id: str, target: str, land_stopped: bool) -> str:
+        """Request it; return Nova's request id."""
+
+    def reset_state(self, server_id: str) -> None: ...
+
+    def stop(self, server_id: str) -> None: ...
+
+    def server(self, server_id: str) -> Json | None: ...
+
+    def migrations(self, host: str) -> list[Json]:
+        """Evacuation records from a host, newest first."""
+
+    def problems(self, server: Json) -> list[str]:
+        """What is not attached as it should be."""
+
+    def record(self, line: Line) -> None:
+        """Write the line to the ledger."""
+
+    def reached(self, step: str) -> None:
+        """A step of the run was reached for the first time."""
+
+    def progress(self, message: str) -> None: ...
+
+
+@dataclasses.dataclass
+class Line:
+    """One VM of the plan while it is carried out. ``state`` is the ledger's word, plus ``retry`` and ``unknown``.
+
+    :param note: What its owner must know of it also once it is recovered.
+    :param noted: Its state in the ledger when the run began.
+    :param booked: The host on which room is booked for it. :param rebuilding: Until when a rebuild is waited for.
+    """
+
+    id: str
+    name: str
+    host: str
+    segment: Json
+    project: str = ""
+    order: int = 0
+    former: str = "running"
+    reset: bool = False
+    need: Amounts = dataclasses.field(default_factory=dict)
+    target: str | None = None
+    alternates: list[str] = dataclasses.field(default_factory=list)
+    floor: int = 0  # evacuation records up to this id belong to earlier attempts
+    state: str = "planned"
+    noted: str = ""
+    reason: str = ""
+    note: str = ""
+    request_id: str = ""
+    attempts: int = 0
+    rounds: int = 0
+    not_before: float = 0.0
+    deadline: float = 0.0
+    stopping: bool = False
+    booked: str | None = None
+    rebuilding: float | None = None
+    trouble_since: float | None = None
+    choices: list[str] = dataclasses.field(default_factory=list)
+    refused: list[str] = dataclasses.field(default_factory=list)
+
+    def ledger_state(self) -> str:
+        """The state as the ledger knows it."""
+        return {"retry": "pending", "unknown": "requesting"}.get(self.state, self.state)
