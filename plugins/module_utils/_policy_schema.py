@@ -1,0 +1,244 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What may stand in the policy file, and what holds where it says nothing. PRIVATE: may change at any time.
+
+One JSON Schema (2020-12) is the only place for names, types, bounds, units and defaults of the policy: the check, the
+defaults, docs/ha_policy.schema.json and the tables of docs/policy.md are made from it. ``unit`` is an annotation.
+"""
+
+from __future__ import annotations
+
+import copy
+import typing as t
+
+Json = t.Dict[str, t.Any]
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+
+
+def _number(description: str, unit: str, default: int, minimum: int, maximum: int) -> Json:
+    bounds = {"minimum": minimum, "maximum": maximum}
+    return {"description": description, "type": "integer", "unit": unit, "default": default, **bounds}
+
+
+def _seconds(description: str, default: int, minimum: int, maximum: int) -> Json:
+    return _number(description, "seconds", default, minimum, maximum)
+
+
+def _percent(description: str, default: int) -> Json:
+    return _number(description, "percent", default, 1, 100)
+
+
+def _choice(description: str, default: str | None, *choices: str) -> Json:
+    found: Json = {"description": description, "type": "string", "enum": list(choices)}
+    return found if default is None else {**found, "default": default}
+
+
+def _strings(description: str) -> Json:
+    return {
+        "description": description,
+        "type": "array",
+        "items": {"type": "string", "minLength": 1},
+        "uniqueItems": True,
+        "default": [],
+    }
+
+
+def _section(description: str, **keys: Json) -> Json:
+    """A mapping whose keys are fixed."""
+    return {"description": description, "type": "object", "additionalProperties": False, "properties": keys}
+
+
+def _named(description: str, each: Json) -> Json:
+    """A mapping whose keys are names that the operator gives."""
+    return {
+        "description": description,
+        "type": "object",
+        "propertyNames": {"pattern": _NAME},
+        "additionalProperties": each,
+        "default": {},
+    }
+
+
+def _unset(section: Json) -> Json:
+    """The same keys without defaults: what is not given comes from elsewhere in the policy."""
+    keys = {key: {word: it for word, it in schema.items() if word != "default"} for key, schema in _keys(section)}
+    return {**section, "properties": keys}
+
+
+def _keys(section: Json) -> t.ItemsView[str, Json]:
+    return t.cast("dict[str, Json]", section["properties"]).items()
+
+
+def _caps(description: str) -> Json:
+    return _section(
+        description,
+        at_once=_number("Hosts failed or being recovered at the same time.", "hosts", 1, 1, 10000),
+        at_once_percent=_percent(
+            "The same as a share of the hosts there; both caps hold, and less than one host counts as one.", 100
+        ),
+        per_hour=_number("Hosts powered off within the last hour.", "hosts", 3, 1, 10000),
+    )
+
+
+_REACTIONS: Json = {
+    "type": ["array", "null"],
+    "items": {
+        **_section(
+            "One rule. It fits when all of `lost` are lost and all of `alive` are alive.",
+            lost=_strings("Networks that are lost."),
+            alive=_strings("Networks that are alive."),
+            reaction=_choice(
+                "`recover`: fence the host and recover its VMs; `migrate`: live-migrate them away; `alert`: tell the "
+                "operators; `ignore`: record it and do nothing; `ask`: a person decides.",
+                None,
+                "recover",
+                "migrate",
+                "alert",
+                "ignore",
+                "ask",
+            ),
+        ),
+        "required": ["reaction"],
+    },
+}
+
+_GATES = _section(
+    "What stands between a silent host and its power button; docs/gates.md has the whole table.",
+    planned=_choice(
+        "A host that an operator had disabled before it went down: `ask` a person, `ignore` it, or `alert`.",
+        "ask",
+        "ask",
+        "ignore",
+        "alert",
+    ),
+    witnesses=_section(
+        "Who must say that a host is down.",
+        needed=_number("Independent witnesses that say it is down.", "witnesses", 2, 2, 10),
+        required=_strings("Witnesses that must be among them, by name."),
+        ask_after=_seconds("How long the responder waits for them before it asks a person.", 300, 0, _DAY),
+    ),
+    start_grace=_seconds("How long a responder watches before it decides anything.", 60, 0, _HOUR),
+    power_restored=_section(
+        "After a power failure of the site, hosts are late, not dead.",
+        percent=_percent("Hosts that came back at about the same time, as a share of all.", 50),
+        within=_seconds("How long after their return the others are given to come back.", 1200, 0, _DAY),
+    ),
+    kdump=_section(
+        "A host that writes its crash dump is left alone.",
+        timeout=_seconds("From the first kdump message on, at the longest.", 300, 1, _HOUR),
+        quiet=_seconds("No kdump message for so long means that the dump is done. Less than `timeout`.", 10, 1, 600),
+    ),
+    flapping=_section(
+        "A host that fails again and again is left to a person.",
+        recoveries=_number("So many recoveries of a host are too many.", "recoveries", 3, 1, 1000),
+        within=_seconds("Recoveries longer ago do not count.", _DAY, _MINUTE, 30 * _DAY),
+    ),
+    fence_ready=_section(
+        "Whether fencing is known to work.",
+        max_age=_seconds("A result of `fence_check` older than that is stale.", 2 * _DAY, _MINUTE, 90 * _DAY),
+    ),
+    mass_silence=_section(
+        "Too many silent hosts at once: a failure of something else. At least `hosts` and at least `percent`, of the "
+        "whole cloud or of one segment.",
+        hosts=_number("Silent hosts.", "hosts", 3, 2, 10000),
+        percent=_percent("Silent hosts as a share of all.", 30),
+        ask_after=_seconds("A storm that lasts longer leads to a question, never to fencing.", 600, 0, _DAY),
+    ),
+    cool_down=_seconds("How long nothing is fenced after a storm has ended.", 300, 0, _DAY),
+)
+
+_BUDGETS = _section(
+    "How many hosts may be recovered without asking. Every cap holds.",
+    cloud=_caps("In the whole cloud."),
+    segment=_caps("In each failover segment."),
+    failure_domain=_caps("In each failure domain."),
+    segments=_named(
+        "Other caps for single segments; a key that is not given is as in `budgets.segment`.",
+        _unset(_caps("Caps of this segment.")),
+    ),
+    failure_domains=_named(
+        "Other caps for single failure domains; a key that is not given is as in `budgets.failure_domain`.",
+        _unset(_caps("Caps of this failure domain.")),
+    ),
+)
+
+_NETWORKS = _named(
+    "The networks whose loss is told apart, by the names that monitors use. None: network losses are not looked at.",
+    _section(
+        "One network.",
+        cidrs=_strings("Its address ranges, as 192.0.2.0/24."),
+        isolation_addresses=_strings(
+            "What answers on it as long as the network lives, as tcp://192.0.2.1:3260. Who cannot reach any of them "
+            "is cut off itself, and decides nothing."
+        ),
+    ),
+)
+
+_SEGMENTS = _named(
+    "What is different in single failover segments.",
+    _section(
+        "One segment.",
+        networks={
+            **_strings("The networks that its hosts have. Not given: all of `networks`."),
+            "type": ["array", "null"],
+            "default": None,
+        },
+        reactions={
+            **_REACTIONS,
+            "description": "Its own table instead of the one in `reactions`. Not given: that one.",
+            "default": None,
+        },
+    ),
+)
+
+SCHEMA: Json = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "ha_policy.yml of the Ansible collection openstack_ha.recovery",
+    **_section(
+        "What may be recovered without asking, and what happens instead. Every key may be left out.",
+        gates=_GATES,
+        budgets=_BUDGETS,
+        networks=_NETWORKS,
+        reactions={
+            **_REACTIONS,
+            "description": "What follows from the loss of networks; the first rule that fits wins. "
+            "Not given: the default table.",
+            "default": None,
+        },
+        segments=_SEGMENTS,
+        ask=_section(
+            "Questions to a person.",
+            wait=_seconds("How long an answer is waited for before `default` is done.", 0, 0, _DAY),
+            default=_choice(
+                "What is done when nobody answers. `recover` only where this key says so.", "hold", "hold", "recover"
+            ),
+            answer_valid=_seconds("How long an answer may be used after it was given.", 900, 1, _DAY),
+        ),
+        vms=_section(
+            "VMs of segments that say nothing themselves.",
+            protect={
+                "description": "Whether VMs that say nothing themselves are recovered.",
+                "type": "boolean",
+                "default": True,
+            },
+            priority=_number(
+                "Priority class of VMs that say nothing themselves; higher ones first.", "class", 500, 0, 1000
+            ),
+        ),
+    ),
+}
+
+
+def defaults() -> Json:
+    """The complete policy that holds where there is no policy file; a new copy on each call."""
+    return t.cast(Json, _default_of(SCHEMA))
+
+
+def _default_of(schema: Json) -> t.Any:
+    if "default" in schema:
+        return copy.deepcopy(schema["default"])
+    return {key: _default_of(it) for key, it in schema["properties"].items()}
