@@ -13,7 +13,6 @@ from driver import Playbooks, until
 
 from multi import packages
 from multi.client import MultiBed
-from multi.impatient import ImpatientPlaybooks
 
 # what looks at processes there is of use here, too
 sys.path.append(str(Path(__file__).parents[1] / "real"))
@@ -54,12 +53,10 @@ def cloud(programs: None, request: pytest.FixtureRequest) -> t.Iterator[MultiBed
 
 @pytest.fixture
 def recovery(cloud: MultiBed, tmp_path: Path) -> t.Callable[..., Playbooks]:
-    """Make the playbooks for some segments: ``recovery({"rack1": {"hosts": [...]}}, vm_timeout=60)``."""
+    """Make the playbooks for some segments: ``recovery({"rack1": {"hosts": [...]}})``."""
 
-    def for_segments(segments: t.Mapping[str, t.Any], vm_timeout: float | None = None, **options: t.Any) -> Playbooks:
+    def for_segments(segments: t.Mapping[str, t.Any], **options: t.Any) -> Playbooks:
         inventory = cloud.segments_file(tmp_path / "lab.failover_segments.yml", segments, **options)
-        if vm_timeout is None:
-            return Playbooks(inventory, tmp_path, cloud.clouds_yaml)
-        return ImpatientPlaybooks(inventory, tmp_path, cloud.clouds_yaml, vm_timeout)
+        return Playbooks(inventory, tmp_path, cloud.clouds_yaml)
 
     return for_segments

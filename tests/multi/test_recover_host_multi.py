@@ -25,6 +25,7 @@ RACKS = {
 }
 #: Longer than an evacuation takes here; one that takes longer is lost.
 LOST_AFTER = 45.0
+IMPATIENT = {"evacuate_vm_timeout": LOST_AFTER}
 
 
 def evacuations(cloud: MultiBed) -> list[dict[str, t.Any]]:
@@ -48,9 +49,9 @@ def pause(seconds: float) -> None:
 
 
 @contextlib.contextmanager
-def started(playbooks: Playbooks) -> t.Iterator[subprocess.Popen[str]]:
+def started(playbooks: Playbooks, **variables: t.Any) -> t.Iterator[subprocess.Popen[str]]:
     """A run for FAILED; whatever is left of it is gone afterwards."""
-    process = playbooks.start("recover_host", failed_hosts=FAILED)
+    process = playbooks.start("recover_host", failed_hosts=FAILED, **variables)
     family = {process.pid}
     try:
         yield process
@@ -97,7 +98,7 @@ def repair_by_hand(cloud: MultiBed, vms: t.Iterable[str]) -> None:
 
 def assert_finished_after_repair(cloud: MultiBed, playbooks: Playbooks, vms: list[str], lost: t.Container[str]) -> None:
     """Run again, every VM runs; pending are at most those that ran on their target without Nova's knowing."""
-    playbooks.recover(FAILED)
+    playbooks.recover(FAILED, **IMPATIENT)
     rest = assert_accounted_for(cloud, playbooks, vms)
     assert set(rest) <= {vm for vm in vms if vm in lost}
     assert sum(hosts_of(cloud, vms).values()) == len(vms)
@@ -126,16 +127,16 @@ def test_a_hundred_vms_of_a_killed_compute_run_elsewhere_in_their_segment(
 def test_a_killed_run_and_a_killed_target_lose_nothing(cloud: MultiBed, recovery: Recovery) -> None:
     victim = "cmp03"
     vms = cloud.fill(FAILED, 30)
-    playbooks = recovery(RACKS, vm_timeout=LOST_AFTER)
+    playbooks = recovery(RACKS)
     cloud.knobs(victim, spawn_delay=600)
     cloud.hang(FAILED)
-    with started(playbooks):
+    with started(playbooks, **IMPATIENT):
         until(lambda: count(cloud, "done") >= 5 and count(cloud, "pre-migrating", to=victim), 120, 0.3)
     cloud.kill_compute(victim)
     cloud.knobs(victim, spawn_delay=0)
     cloud.start_host(victim)
 
-    outcome = playbooks.recover(FAILED)
+    outcome = playbooks.recover(FAILED, **IMPATIENT)
 
     lost = assert_accounted_for(cloud, playbooks, vms)
     assert lost, "the killed nova-compute had a rebuild in its hands"
@@ -145,15 +146,15 @@ def test_a_killed_run_and_a_killed_target_lose_nothing(cloud: MultiBed, recovery
         assert line["reason"] in outcome.out
 
     repair_by_hand(cloud, lost)
-    assert_recovered(cloud, playbooks, playbooks.recover(FAILED), vms)
+    assert_recovered(cloud, playbooks, playbooks.recover(FAILED, **IMPATIENT), vms)
 
 
 @pytest.mark.parametrize("service", ["nova-conductor", "rabbitmq"])
 def test_a_service_that_dies_in_the_middle_loses_no_vm(cloud: MultiBed, recovery: Recovery, service: str) -> None:
     vms = cloud.fill(FAILED, 20)
-    playbooks = recovery(RACKS, vm_timeout=LOST_AFTER)
+    playbooks = recovery(RACKS)
     cloud.hang(FAILED)
-    with started(playbooks) as run:
+    with started(playbooks, **IMPATIENT) as run:
         until(lambda: count(cloud, "done") >= 2 and count(cloud, "accepted", "pre-migrating"), 120, 0.3)
         if service == "nova-conductor":
             cloud.kill(service)
@@ -174,10 +175,10 @@ def test_a_service_that_dies_in_the_middle_loses_no_vm(cloud: MultiBed, recovery
 def test_a_guest_that_started_unknown_to_nova_is_not_started_elsewhere(cloud: MultiBed, recovery: Recovery) -> None:
     """nova-compute starts the guest, cannot tell the conductor in time, and reports the evacuation as failed."""
     vms = cloud.fill(FAILED, 5)
-    playbooks = recovery(RACKS, vm_timeout=4 * LOST_AFTER)
+    playbooks = recovery(RACKS)
     cloud.knobs(spawn_lingers=10)
     cloud.hang(FAILED)
-    with started(playbooks) as run:
+    with started(playbooks, evacuate_vm_timeout=4 * LOST_AFTER) as run:
         until(lambda: sum(hosts_of(cloud, vms).values()) == len(vms) and FAILED not in hosts_of(cloud, vms), 120, 0.3)
         cloud.kill("nova-conductor")
         cloud.knobs(spawn_lingers=0)
