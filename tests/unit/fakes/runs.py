@@ -5,9 +5,6 @@ from __future__ import annotations
 import types
 import typing as t
 
-from unit.fakes.clock import Clock
-from unit.fakes.cloud import FakeCloud, topology
-from unit.fakes.nova import Fate, Json, Nova
 from unit.fakes.world import FakeLedger, FakeWorld
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Room
@@ -15,6 +12,9 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_contract import Limits, Line
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._planning import make_plan
 from ansible_collections.openstack_ha.recovery.plugins.modules import host_evacuate
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.clock import Clock
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.cloud import FakeCloud, topology
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.nova import Fate, Json, Nova
 
 DEAD = "cmp01"
 ROOM = {"VCPU": 64, "MEMORY_MB": 65536}

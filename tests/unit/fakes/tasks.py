@@ -7,8 +7,6 @@ import typing as t
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from unit.fakes.cloud import FakeCloud, topology
-from unit.fakes.nova import Json
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call
@@ -19,6 +17,8 @@ from ansible_collections.openstack_ha.recovery.plugins.modules import (
     recovery_run,
     reserved_host,
 )
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.cloud import FakeCloud, topology
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.nova import Json
 
 PROOF = {"kind": "bmc", "observed_state": "off"}
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import typing as t
 
-from unit.fakes.nova import Json, Nova
-
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import (
     CertificateError,
     CloudError,
@@ -14,6 +12,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors impo
 )
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_contract import Line
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.states import LINE_UNDER_WAY
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.nova import Json, Nova
 
 
 class Crash(BaseException):

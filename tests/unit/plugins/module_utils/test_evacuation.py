@@ -5,7 +5,6 @@ import typing as t
 import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
-from unit.fakes.nova import BREAKS, LOST, NO_HOST, RUNNING, Fate, refuses
 from unit.fakes.profiles import examples
 from unit.fakes.runs import Site
 from unit.fakes.world import Crash, FakeWorld
@@ -17,6 +16,14 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors impo
     LeaseLost,
 )
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_contract import Limits, Line
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.nova import (
+    BREAKS,
+    LOST,
+    NO_HOST,
+    RUNNING,
+    Fate,
+    refuses,
+)
 
 IN_USE = "Compute service of cmp01 is still in use."
 

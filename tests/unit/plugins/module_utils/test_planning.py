@@ -3,12 +3,12 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from unit.fakes.cloud import FakeCloud, topology
-from unit.fakes.nova import Fate
 from unit.fakes.runs import DEAD, ROOM, Site
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._planning import make_plan
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.cloud import FakeCloud, topology
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.nova import Fate
 
 ON_ITS_WAY = Fate(takes=60.0)
 

@@ -4,11 +4,11 @@ import socket
 import typing as t
 
 import pytest
-from unit.fakes.clock import Clock
-from unit.fakes.cloud import FakeCloud, topology
-from unit.fakes.nova import Nova
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _snapshot
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.clock import Clock
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.cloud import FakeCloud, topology
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.nova import Nova
 
 
 @pytest.fixture

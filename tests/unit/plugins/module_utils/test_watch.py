@@ -4,13 +4,13 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from unit.fakes.clock import Clock
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _watch
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CertificateError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._run import Run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._watch import Watch
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.clock import Clock
 
 Json = t.Dict[str, t.Any]
 

@@ -3,14 +3,14 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from unit.fakes.clock import Clock
-from unit.fakes.cloud import FakeCloud
-from unit.fakes.nova import Fate, Nova
 from unit.fakes.tasks import Tasks, WrongOptions
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError, LeaseLost, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims
 from ansible_collections.openstack_ha.recovery.plugins.modules import compute_service
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.clock import Clock
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.cloud import FakeCloud
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.nova import Fate, Nova
 
 DEAD = {"status": "disabled", "disabled_reason": "openstack_ha: failed", "forced_down": True}
 

@@ -4,13 +4,13 @@ import typing as t
 
 import pytest
 import yaml
-from unit.fakes.clock import Clock
-from unit.fakes.cloud import FakeCloud
-from unit.fakes.nova import Nova
 from unit.fakes.tasks import Tasks
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.modules import evacuation_plan, recovery_run, reserved_host
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.clock import Clock
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.cloud import FakeCloud
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.nova import Nova
 
 ROOM = {"VCPU": 8, "MEMORY_MB": 8192}
 

@@ -4,9 +4,6 @@ import typing as t
 
 import pytest
 import yaml
-from unit.fakes.clock import Clock
-from unit.fakes.cloud import FakeCloud
-from unit.fakes.nova import Fate, Nova
 from unit.fakes.tasks import Tasks, WrongOptions
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import (
@@ -22,6 +19,9 @@ from ansible_collections.openstack_ha.recovery.plugins.modules import (
     host_evacuate,
     recovery_run,
 )
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.clock import Clock
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.cloud import FakeCloud
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.nova import Fate, Nova
 
 ROOM = {"VCPU": 8, "MEMORY_MB": 8192}
 AT_ONCE = Fate(takes=0.0)

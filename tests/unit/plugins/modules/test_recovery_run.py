@@ -4,15 +4,15 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from unit.fakes.clock import Clock
-from unit.fakes.cloud import FakeCloud
-from unit.fakes.nova import Nova
 from unit.fakes.tasks import Tasks, WrongOptions
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import ClaimHeld
 from ansible_collections.openstack_ha.recovery.plugins.modules import recovery_run
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.clock import Clock
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.cloud import FakeCloud
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.nova import Nova
 
 ANSWER = {"answer": "recover", "answered_by": "ann", "answer_reason": "it burns"}
 

@@ -3,13 +3,13 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from unit.fakes.clock import Clock
-from unit.fakes.cloud import FakeCloud, topology
-from unit.fakes.nova import Nova
 from unit.fakes.tasks import Tasks, WrongOptions
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.modules import reserved_host
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.clock import Clock
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.cloud import FakeCloud, topology
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.nova import Nova
 
 RESERVED = ["spare1", "spare2"]
 

@@ -1,4 +1,10 @@
-"""Nova as an evacuation sees it, on a simulated clock, with the traps that were measured on the real one.
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Nova as an evacuation sees it, on a simulated clock. PRIVATE to this collection: may change at any time.
+
+With the traps that were measured on the real one:
 
 200 means "noted"; a missing host shows later; a second request while one runs ruins the VM; an error may
 mean "done anyway"; what ends is seen in several places one after the other, and not at once.
@@ -9,10 +15,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from unit.fakes.clock import Clock
-
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._vmstate import UNDER_WAY
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.clock import Clock
 
 Json = t.Dict[str, t.Any]
 
@@ -79,6 +84,8 @@ class Nova:
         self.most_at_once = 0
         self.most_per_target = 0
         self._busy: dict[str, int] = {}
+        #: Told of each guest that is started somewhere, also where Nova does not know it.
+        self.on_start: t.Callable[[str, str], None] = lambda server_id, host: None
 
     def add(self, server_id: str, host: str, vm_state: str = "active", task: str | None = None, **more: t.Any) -> Json:
         server = {
@@ -199,6 +206,8 @@ class Nova:
     def _land(self, server: Json, record: Json, fate: Fate, target: str, landing: tuple[str, int]) -> None:
         """As nova.compute.manager does: power state, then host, then record; ports when Neutron gets to it."""
         self._become(server, *landing)
+        if landing[1] == RUNNING:
+            self.on_start(server["id"], target)
         if self.unknown.get(server["id"], target) != target:
             self.twice.add(server["id"])
         if server["id"] in self.ruined:
@@ -220,6 +229,7 @@ class Nova:
         record["status"] = "error" if fate.ends == "no_host" else "failed"
         if fate.ends == "lost":
             self.unknown[server["id"]] = target
+            self.on_start(server["id"], target)
 
         def error() -> None:
             server["fault"] = _FAULTS[fate.ends]

@@ -1,12 +1,18 @@
-"""An authenticated cloud whose Nova and Placement are simulated; any call it does not know fails the test."""
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An authenticated cloud whose Nova and Placement are simulated. PRIVATE: may change at any time.
+
+A call that it does not know is an error of who makes it.
+"""
 
 from __future__ import annotations
 
 import typing as t
 
-from unit.fakes.nova import Json, Nova
-
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Answer
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.nova import Json, Nova
 
 
 class FakeCloud:

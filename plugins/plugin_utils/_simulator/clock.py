@@ -1,4 +1,8 @@
-"""A clock that only moves when somebody waits, and the events that happen meanwhile."""
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A clock that only moves when somebody waits, and what happens meanwhile. PRIVATE: may change at any time."""
 
 from __future__ import annotations
 
@@ -8,10 +12,16 @@ import typing as t
 
 
 class Clock:
+    """Simulated seconds."""
+
     def __init__(self) -> None:
         self.time = 1000.0
         self._events: list[tuple[float, int, t.Callable[[], None]]] = []
         self._number = itertools.count()
+
+    def soon(self, event: t.Callable[[], None]) -> None:
+        """Let something happen now, but not before what is going on is done."""
+        heapq.heappush(self._events, (self.time, next(self._number), event))
 
     def after(self, seconds: float, event: t.Callable[[], None]) -> None:
         """Let something happen later; at once when there is nothing to wait for."""
