@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import rows
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import ages, rows
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.database import Database
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.rows import Row
@@ -17,17 +17,30 @@ try:
 except ImportError:
     sa = None  # type: ignore[assignment]  # reported by Database()
 
+_RECENT = 1000  # rows that are looked at: enough for any budget, and the wall clock is not asked what is recent
+
 
 class Evidence:
     """The part of the journal that knows verdicts and certificates."""
 
     database: Database
 
-    def add_verdict(self, run_id: str, snapshot: Row, policy_hash: str, result: Row) -> Row:
-        """Write a decision with the snapshot it was made from."""
+    def add_verdict(
+        self,
+        run_id: str,
+        snapshot: Row,
+        policy_hash: str,
+        result: Row,
+        segments_hash: str | None = None,
+        orders_seen: int | None = None,
+    ) -> Row:
+        """Write a decision with the snapshot it was made from.
+
+        :param orders_seen: The number of the newest order that it took into account.
+        """
         verdict = {
             "id": rows.new_id(), "run_id": run_id, "result": result, "policy_hash": policy_hash,
-            "snapshot": snapshot, "decided_at": rows.now(),
+            "segments_hash": segments_hash, "orders_seen": orders_seen, "snapshot": snapshot, "decided_at": rows.now(),
         }  # fmt: skip
         return rows.append(self.database, "verdicts", "run_id", verdict)
 
@@ -39,7 +52,8 @@ class Evidence:
         """Write the proof that a host of the run is off."""
         row = {
             "id": rows.new_id(), "incident_id": self._incident_of(run_id, host), "run_id": run_id, "host": host,
-            "state": "valid", "certificate": certificate, "made_at": rows.now(), "void_reason": None, "voided_at": None,
+            "state": "valid", "certificate": certificate, "made_at": rows.now(), "made_mark": ages.mark(),
+            "void_reason": None, "voided_at": None,
         }  # fmt: skip
         return rows.append(self.database, "certificates", "incident_id", row)
 
@@ -55,6 +69,19 @@ class Evidence:
         """All certificates of these incidents, void ones too."""
         filters = {"incident_id": incident_ids}
         return rows.rows(self.database, rows.matching("certificates", filters, ["incident_id", "number"]))
+
+    def recent_certificates(self, scope: str, within: float) -> list[Row]:
+        """Certificates of the last seconds in a region, newest first, with ``segment`` and ``age``; void ones too."""
+        certificates, incidents = table("certificates"), table("incidents")
+        query = (
+            sa.select(certificates, incidents.c.segment)
+            .join_from(certificates, incidents, incidents.c.id == certificates.c.incident_id)
+            .where(incidents.c.scope == scope)
+            .order_by(certificates.c.made_at.desc(), certificates.c.id)
+            .limit(_RECENT)
+        )
+        found = [{**it, "age": ages.age(it["made_mark"], it["made_at"])} for it in rows.rows(self.database, query)]
+        return [it for it in found if it["age"] <= within]
 
     def void_certificate(self, certificate_id: str, reason: str) -> bool:
         """Void a certificate for ever; tell whether it was valid."""

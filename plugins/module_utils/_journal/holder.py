@@ -27,7 +27,7 @@ def describe(pid: int | None = None, **more: t.Any) -> Holder:
     return {
         "user": os.environ.get("SUDO_USER") or _user(),
         "hostname": socket.gethostname(),
-        "boot_id": _boot_id(),
+        "boot_id": boot_id(),
         "pid_namespace": _pid_namespace(),
         "pid": pid,
         "pid_start": stat[1] if stat else None,
@@ -42,7 +42,7 @@ def is_alive(holder: Holder) -> bool | None:
     Told only on the same boot and in the same PID namespace: containers share the boot id of their
     machine, and a process number of one means nothing in another.
     """
-    here = (_boot_id(), _pid_namespace())
+    here = (boot_id(), _pid_namespace())
     if None in here or here != (holder.get("boot_id"), holder.get("pid_namespace")):
         return None
     if holder.get("pid") is None or holder.get("pid_start") is None:
@@ -58,6 +58,11 @@ def words(holder: Holder | None) -> str:
     it = holder or {}
     playbook = f" ({it['playbook']})" if it.get("playbook") else ""
     return f"{it.get('user')}@{it.get('hostname')}, process {it.get('pid')}{playbook}"
+
+
+def boot_id() -> str | None:
+    """Which boot of which machine this is; None where the kernel does not tell."""
+    return _read(f"{_PROC}/sys/kernel/random/boot_id")
 
 
 def _stat(pid: int) -> tuple[str, int] | None:
@@ -85,10 +90,6 @@ def _started_at(ticks: int) -> str | None:
         return None
     seconds = int(boot[0]) + ticks / os.sysconf("SC_CLK_TCK")
     return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _boot_id() -> str | None:
-    return _read(f"{_PROC}/sys/kernel/random/boot_id")
 
 
 def _pid_namespace() -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import rows, states
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import ages, rows, states
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.database import Database
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.rows import Row
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.schema import table
@@ -30,6 +30,7 @@ class Incidents:
         new = {
             "id": rows.new_id(), "scope": scope, "host": host, "kind": kind, "segment": segment, "state": "open",
             "reason": None, "open_key": key, "opened_at": rows.now(), "changed_at": rows.now(),
+            "opened_mark": ages.mark(), "attempts": 0, "next_look_at": None, "look_after": None, "held_mark": None,
         }  # fmt: skip
         while True:
             found = rows.one(self.database, rows.matching("incidents", {"open_key": key}))

@@ -16,14 +16,17 @@ import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.database import Database
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.revisions import r0001_initial
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.revisions import (
+    r0001_initial,
+    r0002_orders,
+)
 
 try:
     import sqlalchemy as sa
 except ImportError:
     sa = None  # type: ignore[assignment]  # reported by Database()
 
-REVISIONS: list[t.Any] = [r0001_initial]
+REVISIONS: list[t.Any] = [r0001_initial, r0002_orders]
 HEAD: str = REVISIONS[-1].revision
 VERSION_TABLE = "journal_version"
 
@@ -68,16 +71,23 @@ def _upgrade(connection: sa.Connection) -> None:
     try:
         from alembic.migration import MigrationContext
         from alembic.operations import Operations
+        from alembic.util.exc import CommandError
     except ImportError as error:
         raise JournalError("To make its tables the journal needs the Python package alembic: install it") from error
+    # Asking first begins the transaction, so that Alembic takes part in it instead of committing after each revision.
+    if _revision(connection) == HEAD:
+        return
     scripts = _scripts()
     options = {
         "version_table": VERSION_TABLE,
         "fn": lambda revision, context: scripts._upgrade_revs("head", revision),
     }
     context = MigrationContext.configure(connection, opts=options)
-    with Operations.context(context), context.begin_transaction():
-        context.run_migrations()
+    try:
+        with Operations.context(context), context.begin_transaction():
+            context.run_migrations()
+    except CommandError as error:  # another process was faster, where it cannot be kept out
+        raise JournalError(f"The tables of the journal could not be upgraded: {error}") from error
 
 
 def _scripts() -> t.Any:

@@ -24,9 +24,10 @@ Row = t.Dict[str, t.Any]
 _APPEND_TRIES = 20
 
 
-def now() -> str:
-    """The time, for people."""
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def now(later: float = 0.0) -> str:
+    """The time, for people; or what it will be so many seconds later."""
+    moment = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=later)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def new_id() -> str:
@@ -76,6 +77,15 @@ def insert_if_missing(database: Database, name: str, row: Row) -> bool:
 def update(database: Database, statement: sa.Update) -> bool:
     """Run an UPDATE of one row; tell whether there was such a row."""
     return database.write(lambda connection: connection.execute(statement).rowcount) == 1
+
+
+def upsert(database: Database, name: str, key: Row, values: Row) -> None:
+    """Change the row with this key, or insert it; the last writer wins."""
+    found = table(name)
+    statement = found.update().where(*(found.c[column] == value for column, value in key.items())).values(values)
+    # Twice at most: whoever inserts between our look and our insert has made a row that can be changed.
+    while not update(database, statement) and not insert_if_missing(database, name, {**key, **values}):
+        pass
 
 
 def append(database: Database, name: str, parent: str, row: Row) -> Row:

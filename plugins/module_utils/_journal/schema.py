@@ -48,6 +48,11 @@ def _json(name: str, **options: t.Any) -> Column:
     return sa.Column(name, sa.JSON(none_as_null=True), **options)
 
 
+def _mark(name: str) -> Column:
+    """See ``ages``: how long ago that was, on a clock that nobody sets."""
+    return _json(f"{name}_mark")
+
+
 def _number() -> Column:
     return sa.Column("number", sa.Integer, nullable=False)
 
@@ -69,6 +74,12 @@ def _incidents() -> list[t.Any]:
         sa.Column("open_key", sa.String(528), unique=True),
         _time("opened_at", nullable=False),
         _time("changed_at", nullable=False),
+        _mark("opened"),
+        # Set while it is held because its host could not be fenced.
+        sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+        _time("next_look_at"),
+        sa.Column("look_after", sa.Float),
+        _mark("held"),
         sa.Index("ix_incidents_host", "host"),
     ]
 
@@ -120,6 +131,9 @@ def _verdicts() -> list[t.Any]:
         _number(),
         _json("result", nullable=False),
         _name("policy_hash", nullable=False),
+        _name("segments_hash"),
+        # Orders up to this number were known; the run stops for newer ones.
+        sa.Column("orders_seen", sa.Integer),
         _json("snapshot", nullable=False),
         _time("decided_at", nullable=False),
         sa.UniqueConstraint("run_id", "number", name="uq_verdicts_number"),
@@ -136,6 +150,7 @@ def _certificates() -> list[t.Any]:
         _state(),
         _json("certificate", nullable=False),
         _time("made_at", nullable=False),
+        _mark("made"),
         sa.Column("void_reason", sa.Text),
         _time("voided_at"),
         sa.UniqueConstraint("incident_id", "number", name="uq_certificates_number"),
@@ -193,6 +208,88 @@ def _steps() -> list[t.Any]:
     ]
 
 
+def _orders() -> list[t.Any]:
+    return [
+        _id("id", primary_key=True),
+        _name("scope_region", nullable=False),
+        _number(),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("scope", sa.String(16), nullable=False),
+        _name("name"),
+        _name("owner", nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        _json("limits"),
+        sa.Column("seconds", sa.Float),
+        _time("made_at", nullable=False),
+        _mark("made"),
+        _time("ended_at"),
+        _name("ended_by"),
+        sa.Column("end_reason", sa.Text),
+        sa.Column("announced", sa.String(16)),
+        sa.UniqueConstraint("scope_region", "number", name="uq_orders_number"),
+    ]
+
+
+def _questions() -> list[t.Any]:
+    return [
+        _id("id", primary_key=True),
+        _of("incidents"),
+        _of("runs"),
+        _name("host", nullable=False),
+        _name("gate", nullable=False),
+        _name("digest", nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        _json("plan"),
+        sa.Column("wait", sa.Float, nullable=False),
+        sa.Column("default", sa.String(16), nullable=False),
+        _state(),
+        _time("asked_at", nullable=False),
+        _mark("asked"),
+        sa.Column("answer", sa.String(16)),
+        _name("answered_by"),
+        sa.Column("answer_reason", sa.Text),
+        _time("answered_at"),
+        _mark("answered"),
+        sa.Index("ix_questions_incident_id", "incident_id"),
+        sa.Index("ix_questions_run_id", "run_id"),
+    ]
+
+
+def _fence_checks() -> list[t.Any]:
+    return [
+        _name("scope", primary_key=True),
+        _name("host", primary_key=True),
+        sa.Column("result", sa.String(16), nullable=False),
+        sa.Column("said", sa.Text),
+        _time("checked_at", nullable=False),
+        _mark("checked"),
+    ]
+
+
+def _sightings() -> list[t.Any]:
+    return [
+        _name("scope", primary_key=True),
+        _name("host", primary_key=True),
+        sa.Column("source", sa.String(64), primary_key=True),
+        sa.Column("armed", sa.Boolean, nullable=False),
+        _time("heard_at", nullable=False),
+        _mark("heard"),
+    ]
+
+
+def _storms() -> list[t.Any]:
+    return [
+        _id("id", primary_key=True),
+        _name("scope", nullable=False),
+        _number(),
+        _time("began_at", nullable=False),
+        _mark("began"),
+        _time("ended_at"),
+        _mark("ended"),
+        sa.UniqueConstraint("scope", "number", name="uq_storms_number"),
+    ]
+
+
 _TABLES: dict[str, t.Callable[[], list[t.Any]]] = {
     "incidents": _incidents,
     "runs": _runs,
@@ -203,6 +300,11 @@ _TABLES: dict[str, t.Callable[[], list[t.Any]]] = {
     "ledger": _ledger,
     "reserved_uses": _reserved_uses,
     "steps": _steps,
+    "orders": _orders,
+    "questions": _questions,
+    "fence_checks": _fence_checks,
+    "sightings": _sightings,
+    "storms": _storms,
 }
 
 

@@ -42,6 +42,30 @@ RESERVED = {
     "returned": "nothing landed, disabled again",
 }
 
+ORDER_KIND = {
+    "pause": "nothing is begun for what it covers; what Nova was asked for is followed to its end",
+    "disarm": "failures of what it covers are recorded and nothing else",
+    "budget": "other limits for what it covers",
+}
+ORDER_SCOPE = {
+    "cloud": "every host",
+    "segment": "the hosts of one failover segment",
+    "host": "one host",
+}
+
+QUESTION = {
+    "open": "nobody has answered",
+    "answered": "a person answered",
+    "expired": "nobody answered in time and the default was done, or the question was asked anew",
+}
+ANSWER = ("recover", "hold")
+
+FENCE_CHECK = {
+    "ok": "a BMC that could fence the host answered as the one of this host",
+    "failed": "none did",
+    "mismatch": "one answered as the BMC of another machine",
+}
+
 
 def known(table: dict[str, str], state: str) -> str:
     """Return the state, or refuse one that is not in its table."""

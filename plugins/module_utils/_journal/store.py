@@ -15,13 +15,18 @@ from __future__ import annotations
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import migrate, rows
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.database import Database
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.evidence import Evidence
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.fence_checks import FenceChecks
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.incidents import Incidents
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.ledger import Ledger
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.orders import Orders
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.questions import Questions
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.rows import Row
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.runs import Runs
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.sightings import Sightings
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.storms import Storms
 
 
-class Journal(Incidents, Runs, Evidence, Ledger):
+class Journal(Incidents, Runs, Evidence, Ledger, Orders, Questions, FenceChecks, Sightings, Storms):
     """An open journal: a context manager that closes its connections."""
 
     def __init__(self, database: Database) -> None:
@@ -51,6 +56,7 @@ class Journal(Incidents, Runs, Evidence, Ledger):
             "ledger": self.lines(incident_ids),
             "reserved": self.reserved_uses(run_id=run_id),
             "steps": self.steps(run_id),
+            "questions": self.questions(run_id=run_id),
             "claims": rows.rows(self.database, rows.matching("claims", {"run_id": run_id}, ["scope", "host"])),
         }
 

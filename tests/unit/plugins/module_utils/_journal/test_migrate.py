@@ -47,6 +47,53 @@ def test_a_half_made_journal_is_completed(journal: Journal, url: str) -> None:
         assert differences(again) == []
 
 
+def _made_by(monkeypatch: pytest.MonkeyPatch, number: int, url: str) -> None:
+    """Make the journal as a collection with only the first revisions would, and fill a row of each changed table."""
+    with monkeypatch.context() as older:
+        older.setattr(migrate, "REVISIONS", migrate.REVISIONS[:number])
+        older.setattr(migrate, "HEAD", migrate.REVISIONS[number - 1].revision)
+        open_journal(url).close()
+    at = "2026-01-02T03:04:05.678Z"
+    made: list[tuple[str, dict[str, t.Any]]] = [
+        ("incidents", {"id": "i", "scope": "R", "host": "cmp03", "kind": "host", "state": "held", "open_key": "k",
+                       "opened_at": at, "changed_at": at}),
+        ("runs", {"id": "r", "state": "closed", "check_mode": False, "holder": "{}", "opened_at": at}),
+        ("run_hosts", {"run_id": "r", "host": "cmp03", "incident_id": "i"}),
+        ("verdicts", {"id": "v", "run_id": "r", "number": 1, "result": "{}", "policy_hash": "abc", "snapshot": "{}",
+                      "decided_at": at}),
+        ("certificates", {"id": "c", "incident_id": "i", "number": 1, "run_id": "r", "host": "cmp03", "state": "valid",
+                          "certificate": "{}", "made_at": at}),
+    ]  # fmt: skip
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        for name, row in made:
+            columns = [sa.column(column) for column in row]
+            connection.execute(sa.table(name, *columns).insert(), row)
+    engine.dispose()
+
+
+def test_an_older_journal_is_upgraded_with_what_is_in_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _made_by(monkeypatch, 1, url)
+    with open_journal(url) as journal:
+        assert differences(journal) == []
+        report = journal.report("r")
+        assert [it["attempts"] for it in report["incidents"]] == [0]
+        assert [it["segments_hash"] for it in report["verdicts"]] == [None]
+        assert journal.stopping_orders("r") == []
+        (certificate,) = journal.recent_certificates("R", float("inf"))
+        assert certificate["age"] > 0
+
+
+def test_an_upgrade_that_died_in_the_middle_is_completed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _made_by(monkeypatch, 1, url)
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE incidents ADD COLUMN opened_mark JSON"))
+    engine.dispose()
+    with open_journal(url) as journal:
+        assert differences(journal) == []
+
+
 def test_a_newer_journal_is_refused(journal: Journal, url: str) -> None:
     journal.database.write(
         lambda connection: connection.execute(sa.text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '9999'"))

@@ -26,10 +26,11 @@ def test_the_report_has_everything_about_a_run_and_nothing_of_others(
         journal.plan_lines(it["id"], [{"incident_id": incident, "server_id": "vm"}])
         journal.use_reserved(it["id"], "cmp09", "rack1", None)
         journal.add_step(it["id"], host, "fence", 1.5)
+        journal.ask(it["id"], it["hosts"][0], "budget", "digest", "too many")
     report = json.loads(json.dumps(journal.report(run["id"])))
     assert report.pop("run")["id"] == run["id"]
     assert {key: len(value) for key, value in report.items()} == dict.fromkeys(report, 1)
-    assert len(report) == 8
+    assert len(report) == 9
     assert "cmp04" not in json.dumps(report)
 
 
