@@ -22,12 +22,16 @@ description:
     C(ha_host_ip), C(ha_zone), C(ha_failure_domain), C(ha_capacity), C(ha_fencing), C(ha_identity) and C(ha_probe).
   - Sets the variable C(ha_topology) on the group C(all), with the segments and their hosts, but without fencing, and
     the variable C(ha_connection) with the connection options that the file has, for the tasks of the playbooks.
+  - Reads and checks the policy file together with the segments file, and sets the variables C(ha_policy), complete with
+    all defaults, C(ha_policy_hash) and C(ha_segments_hash) on the group C(all). What can stand in the policy file, and
+    what holds without one, is in C(docs/policy.md) of the collection.
   - Makes the groups C(failover_segments) with every host that is in a segment, C(segment_<name>) where C(-) and C(.)
     become C(_), C(ha_reserved), C(ha_down), C(ha_forced_down), C(ha_maintenance) for hosts whose nova-compute is
     disabled with a reason that contains C(maintenance), and C(ha_unassigned) for compute hosts that are in no segment.
-  - Anything unknown, ill-typed or contradictory is an error that starts with the path of the wrong key, and nothing is
-    added to the inventory. Ansible reports errors of inventory sources as warnings and goes on with an empty
-    inventory, unless C(any_unparsed_is_failed) is set in the section C([inventory]) of C(ansible.cfg).
+  - Anything unknown, ill-typed or contradictory in either file is an error that starts with the path of the wrong key,
+    and nothing is added to the inventory. All that is wrong is told at once, a line each. Ansible reports errors of
+    inventory sources as warnings and goes on with an empty inventory, unless C(any_unparsed_is_failed) is set in the
+    section C([inventory]) of C(ansible.cfg).
   - Needs 3 API calls on a cloud of up to 1,000 hypervisors, and one more for every 1,000 after that, or for every
     page where C(osapi_max_limit) of Nova is lower.
 notes:
@@ -35,9 +39,10 @@ notes:
     as they are written. Those of the connection options are resolved only to ask Nova; those of fencing not at all.
     Secrets that stand in the file in plain text, or in a file that is encrypted as a whole, are shown.
   - With O(cache) the answers of Nova are cached, and may be out of date, also in the groups C(ha_down) and
-    C(ha_forced_down). The contents of the file are never cached. Recovery never decides by cached states; it asks Nova
+    C(ha_forced_down). The contents of the files are never cached. Recovery never decides by cached states; it asks Nova
     again.
 requirements:
+  - jsonschema, if there is a policy file
   - netaddr
 extends_documentation_fragment:
   - openstack_ha.recovery.cloud
@@ -49,6 +54,11 @@ options:
     type: str
     required: true
     choices: [openstack_ha.recovery.failover_segments]
+  policy_file:
+    description:
+      - The policy file. A relative path starts at the directory of this file.
+      - The default is C(ha_policy.yml) beside this file if that exists; without it, all defaults of the policy hold.
+    type: str
   segments:
     description:
       - The failover segments by name. Names are made of letters, digits, C(_), C(-) and C(.).
@@ -101,13 +111,15 @@ options:
         type: bool
         default: false
       protect:
-        description: Whether instances that say nothing themselves are recovered.
+        description:
+          - Whether instances that say nothing themselves are recovered.
+          - The default is C(vms.protect) of the policy, which is V(true) if it says nothing.
         type: bool
-        default: true
       priority:
-        description: Priority class of instances that say nothing themselves, from 0 to 1000, higher ones first.
+        description:
+          - Priority class of instances that say nothing themselves, from 0 to 1000, higher ones first.
+          - The default is C(vms.priority) of the policy, which is V(500) if it says nothing.
         type: int
-        default: 500
       failure_domain:
         description: What its hosts share and may lose together, for example a rack. A host can override it.
         type: str
@@ -213,42 +225,63 @@ cache_timeout: 60
 """
 
 import dataclasses
-import io
 import typing as t
 
-import yaml
 from ansible.errors import AnsibleParserError
 from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils import _cloud, _compute, _segments
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError, RecoveryError
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._segments_file import SegmentsFile, parse
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import (
+    _cloud,
+    _compute,
+    _configuration,
+    _segments,
+)
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._segments_file import SegmentsFile
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     """Inventory plugin; see DOCUMENTATION."""
 
-    NAME = "openstack_ha.recovery.failover_segments"
+    NAME = _configuration.PLUGIN
 
     def verify_file(self, path: str) -> bool:
         """Whether this source is ours, by its name."""
-        return path.endswith(("failover_segments.yml", "failover_segments.yaml")) and super().verify_file(path)
+        return path.endswith(_configuration.SEGMENTS_FILES) and super().verify_file(path)
 
     def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
         """Read the file, ask Nova, and add hosts, groups and variables."""
         super().parse(inventory, loader, path, cache)
         config = self._read_config_data(path)
         try:
-            refuse_duplicate_keys(loader.get_text_file_contents(path))
-            file = parse(config, self._other_keys())
+            given = self._check(config, loader, path)
             hosts, aggregates = self._nova(self.get_cache_key(path), cache)
-            members = _segments.assign(file, hosts, aggregates)
-            self._populate(file, members)
-            self.inventory.set_variable("all", "ha_connection", connection(config))
+            members = _segments.assign(given.segments, hosts, aggregates)
+            self._populate(given.segments, members)
         except RecoveryError as error:
             raise AnsibleParserError(error.message) from None
+        self._tell(config, given)
+
+    def _check(self, config: t.Mapping[str, t.Any], loader: DataLoader, path: str) -> _configuration.Configuration:
+        policy_path = _configuration.policy_path(path, self.get_option("policy_file"))
+        policy = _configuration.File(policy_path, loader.get_text_file_contents(policy_path)) if policy_path else None
+        # Ansible names the segments file in its message.
+        segments = _configuration.File("", loader.get_text_file_contents(path))
+        return _configuration.parse(config, segments, policy, self._other_keys())
+
+    def _tell(self, config: t.Mapping[str, t.Any], given: _configuration.Configuration) -> None:
+        variables = {
+            "ha_connection": connection(config),
+            "ha_policy": given.policy.values,
+            "ha_policy_hash": given.policy.hash,
+            "ha_segments_hash": given.segments_hash,
+        }
+        for name, value in variables.items():
+            self.inventory.set_variable("all", name, value)
+        for warning in given.policy.warnings:
+            self.display.warning(f"{_configuration.POLICY_FILE}: {warning}")
 
     def _other_keys(self) -> set[str]:
         definitions = self.option_definitions
@@ -298,26 +331,3 @@ def connection(config: t.Mapping[str, t.Any]) -> _segments.Json:
     """How the file says to connect, for the tasks of a play; unresolved, like the fencing options."""
     names = {alias: name for name, spec in _cloud.CLOUD_SPEC.items() for alias in (name, *spec.get("aliases", ()))}
     return {names[key]: value for key, value in config.items() if key in names}
-
-
-def refuse_duplicate_keys(text: str) -> None:
-    """Raise ConfigError when a mapping has a key twice: Ansible would only warn, and drop the first."""
-    # A stream, because libyaml refuses Ansible's tagged strings.
-    _refuse_duplicate_keys(yaml.compose(io.StringIO(text), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)), "")
-
-
-def _refuse_duplicate_keys(node: t.Any, path: str) -> None:
-    if isinstance(node, yaml.SequenceNode):
-        for number, item in enumerate(node.value):
-            _refuse_duplicate_keys(item, f"{path}[{number}]")
-    elif isinstance(node, yaml.MappingNode):
-        lines: dict[str, int] = {}
-        for key, value in node.value:
-            here = f"{path}.{key.value}".lstrip(".")
-            line = key.start_mark.line + 1
-            if key.value in lines:
-                raise ConfigError(
-                    f"{here}: stands twice in the file, in lines {lines[key.value]} and {line}; merge them."
-                )
-            lines[key.value] = line
-            _refuse_duplicate_keys(value, here)

@@ -19,9 +19,10 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 
 
-def _number(description: str, unit: str, default: int, minimum: int, maximum: int) -> Json:
+def _number(description: str, unit: str | None, default: int, minimum: int, maximum: int) -> Json:
     bounds = {"minimum": minimum, "maximum": maximum}
-    return {"description": description, "type": "integer", "unit": unit, "default": default, **bounds}
+    measured = {"unit": unit} if unit else {}
+    return {"description": description, "type": "integer", **measured, "default": default, **bounds}
 
 
 def _seconds(description: str, default: int, minimum: int, maximum: int) -> Json:
@@ -57,7 +58,7 @@ def _named(description: str, each: Json) -> Json:
     return {
         "description": description,
         "type": "object",
-        "propertyNames": {"pattern": _NAME},
+        "propertyNames": {"type": "string", "pattern": _NAME},
         "additionalProperties": each,
         "default": {},
     }
@@ -226,7 +227,7 @@ SCHEMA: Json = {
                 "default": True,
             },
             priority=_number(
-                "Priority class of VMs that say nothing themselves; higher ones first.", "class", 500, 0, 1000
+                "Priority class of VMs that say nothing themselves; higher ones first.", None, 500, 0, 1000
             ),
         ),
     ),
@@ -235,10 +236,25 @@ SCHEMA: Json = {
 
 def defaults() -> Json:
     """The complete policy that holds where there is no policy file; a new copy on each call."""
-    return t.cast(Json, _default_of(SCHEMA))
+    return t.cast(Json, filled(SCHEMA, {}))
+
+
+def filled(schema: Json, given: t.Any) -> t.Any:
+    """A copy of what is given, valid by the schema, with the defaults of what is not."""
+    if isinstance(given, dict) and "properties" in schema:
+        present = {key: it for key, it in schema["properties"].items() if key in given or not _optional(it)}
+        return {key: filled(it, given[key]) if key in given else _default_of(it) for key, it in present.items()}
+    if isinstance(given, dict):
+        return {name: filled(schema["additionalProperties"], it) for name, it in given.items()}
+    if isinstance(given, list):
+        return [filled(schema["items"], it) for it in given]
+    return given
+
+
+def _optional(schema: Json) -> bool:
+    """Whether it is simply missing where it is not given."""
+    return "default" not in schema and "properties" not in schema
 
 
 def _default_of(schema: Json) -> t.Any:
-    if "default" in schema:
-        return copy.deepcopy(schema["default"])
-    return {key: _default_of(it) for key, it in schema["properties"].items()}
+    return copy.deepcopy(schema["default"]) if "default" in schema else filled(schema, {})

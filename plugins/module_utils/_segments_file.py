@@ -11,12 +11,19 @@ errors would be, they suggest the nearest key, and they cost no import on the wa
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 import typing as t
-import urllib.parse
 import uuid
 
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._config import (
+    below,
+    each,
+    is_endpoint,
+    is_template,
+    raise_all,
+    unknown_key,
+    wrong,
+)
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.methods import validate_levels
 
@@ -30,7 +37,10 @@ _Check = t.Callable[[t.Any, str], t.Any]
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """One failover segment as it is written down: exactly one of the :data:`SELECTORS` is not None."""
+    """One failover segment as it is written down: exactly one of the :data:`SELECTORS` is not None.
+
+    What it does not say about its VMs, the policy says.
+    """
 
     name: str
     hosts: list[str] | None = None
@@ -42,8 +52,8 @@ class Segment:
     recovery_method: str = "auto"
     shared_storage: bool = False
     allow_local_disk_loss: bool = False
-    protect: bool = True
-    priority: int = 500
+    protect: bool | None = None
+    priority: int | None = None
     failure_domain: str | None = None
     fencing: Levels | None = None
 
@@ -82,19 +92,45 @@ def parse(config: t.Mapping[str, t.Any], other_keys: t.Collection[str]) -> Segme
     """Check the contents of a segments file. Strings are kept as the objects they are, templates unresolved.
 
     :param other_keys: Top-level keys that belong to Ansible or to the connection.
-    :raises ConfigError: Naming the path of the first key that is wrong.
+    :raises ConfigError: Naming the path of every key that is wrong, a line each.
     """
-    _known_keys(config, {"segments", "hosts", "fencing", *other_keys}, "")
-    segments = [
-        _segment(name, settings, f"segments.{name}")
-        for name, settings in _named(config.get("segments"), "segments").items()
-    ]
+    given = {**config, **{key: value for key, value in _NOT_GIVEN.items() if key not in config}}
+    values = _checked(given, {**dict.fromkeys(other_keys, _anything), **FILE_KEYS}, "")
+    return SegmentsFile(**{key: values[key] for key in FILE_KEYS})
+
+
+def names(config: t.Mapping[str, t.Any]) -> tuple[list[str], list[str]]:
+    """The segments and the failure domains that a file names, also if it is wrong otherwise."""
+    named = [it if isinstance(it, dict) else {} for it in (config.get("segments"), config.get("hosts"))]
+    settings = [it for mapping in named for it in mapping.values() if isinstance(it, dict)]
+    domains = {str(it["failure_domain"]) for it in settings if it.get("failure_domain") is not None}
+    return [str(name) for name in named[0]], sorted(domains)
+
+
+def with_policy(file: SegmentsFile, vms: t.Mapping[str, t.Any]) -> SegmentsFile:
+    """The file with what the policy says about the VMs of segments that say nothing themselves."""
+    return dataclasses.replace(file, segments=[_with_policy(segment, vms) for segment in file.segments])
+
+
+def _with_policy(segment: Segment, vms: t.Mapping[str, t.Any]) -> Segment:
+    return dataclasses.replace(
+        segment, **{key: vms[key] for key in ("protect", "priority") if getattr(segment, key) is None}
+    )
+
+
+def _segments(value: t.Any, path: str) -> list[Segment]:
+    segments = each(_segment, ((name, it, f"{path}.{name}") for name, it in _named(value, path).items()))
     _different_groups(segments)
-    hosts = [
-        HostSettings(name=name, **_checked(settings, HOST_KEYS, f"hosts.{name}"))
-        for name, settings in _named(config.get("hosts"), "hosts", allow_empty=True).items()
-    ]
-    return SegmentsFile(segments, hosts, _levels(config.get("fencing", []), "fencing"))
+    return segments
+
+
+def _hosts(value: t.Any, path: str) -> list[HostSettings]:
+    settings = _named(value, path, allow_empty=True)
+    return each(_host, ((name, it, f"{path}.{name}") for name, it in settings.items()))
+
+
+def _host(name: str, settings: t.Any, path: str) -> HostSettings:
+    return HostSettings(name=name, **_checked(settings, HOST_KEYS, path))
 
 
 def _segment(name: str, settings: t.Any, path: str) -> Segment:
@@ -112,41 +148,34 @@ def _segment(name: str, settings: t.Any, path: str) -> Segment:
 
 def _different_groups(segments: list[Segment]) -> None:
     by_group: dict[str, Segment] = {}
-    for segment in segments:
-        other = by_group.setdefault(segment.group, segment)
-        if other is not segment:
-            raise ConfigError(
+    equal = [(segment, by_group.setdefault(segment.group, segment)) for segment in segments]
+    raise_all(
+        [
+            ConfigError(
                 f"{segment.path}: would have the same inventory group '{segment.group}' as {other.path}; rename one."
             )
+            for segment, other in equal
+            if other is not segment
+        ]
+    )
 
 
 def _checked(settings: t.Any, checks: dict[str, _Check], path: str) -> dict[str, t.Any]:
-    settings = {} if settings is None else _mapping(settings, path)
-    _known_keys(settings, checks, path)
-    return {key: checks[key](value, f"{path}.{key}") for key, value in settings.items()}
+    def checked(key: t.Any, value: t.Any) -> tuple[str, t.Any]:
+        if key not in checks:
+            raise unknown_key(path, key, checks)
+        return key, checks[key](value, below(path, key))
+
+    return dict(each(checked, ({} if settings is None else _mapping(settings, path)).items()))
 
 
-def _known_keys(settings: t.Mapping[t.Any, t.Any], known: t.Collection[str], path: str) -> None:
-    for key in settings:
-        if key in known:
-            continue
-        near = difflib.get_close_matches(str(key), known, 1)
-        hint = f"Did you mean '{near[0]}'?" if near else f"Known keys here: {', '.join(sorted(known))}."
-        raise ConfigError(f"{path}{'.' if path else ''}{key}: unknown key. {hint}")
-
-
-def _wrong(path: str, expected: str, value: t.Any) -> ConfigError:
-    got = repr(value) if isinstance(value, (str, int, float, type(None))) else f"a {_yaml_type(value)}"
-    return ConfigError(f"{path}: must be {expected}, not {got}.")
-
-
-def _yaml_type(value: t.Any) -> str:
-    return "mapping" if isinstance(value, dict) else "list" if isinstance(value, list) else "special value"
+def _anything(value: t.Any, path: str) -> t.Any:
+    return value
 
 
 def _mapping(value: t.Any, path: str) -> dict[t.Any, t.Any]:
     if not isinstance(value, dict):
-        raise _wrong(path, "a mapping", value)
+        raise wrong(path, "a mapping", value)
     return value
 
 
@@ -154,42 +183,46 @@ def _named(value: t.Any, path: str, allow_empty: bool = False) -> dict[str, t.An
     named = {} if value is None else _mapping(value, path)
     if not (named or allow_empty):
         raise ConfigError(f"{path}: is missing or empty; name at least one failover segment and its hosts.")
-    for name in named:
-        if not isinstance(name, str):
-            raise ConfigError(f"{path}.{name}: a name must be a string; put it in quotes.")
+    raise_all(
+        [
+            ConfigError(f"{path}.{name}: a name must be a string; put it in quotes.")
+            for name in named
+            if not isinstance(name, str)
+        ]
+    )
     return named
 
 
 def _string(value: t.Any, path: str) -> str:
     if not isinstance(value, str) or not value:
-        raise _wrong(path, "a string (in quotes, if YAML takes it for something else)", value)
+        raise wrong(path, "a string (in quotes, if YAML takes it for something else)", value)
     return value
 
 
 def _list(check: _Check) -> _Check:
     def checked(value: t.Any, path: str) -> list[t.Any]:
         if not isinstance(value, list):
-            raise _wrong(path, "a list", value)
-        return [check(item, f"{path}[{number}]") for number, item in enumerate(value)]
+            raise wrong(path, "a list", value)
+        return each(check, ((item, below(path, number)) for number, item in enumerate(value)))
 
     return checked
 
 
 def _boolean(value: t.Any, path: str) -> bool:
     if not isinstance(value, bool):
-        raise _wrong(path, "true or false", value)
+        raise wrong(path, "true or false", value)
     return value
 
 
 def _priority(value: t.Any, path: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1000:
-        raise _wrong(path, "a whole number from 0 to 1000", value)
+        raise wrong(path, "a whole number from 0 to 1000", value)
     return value
 
 
 def _recovery_method(value: t.Any, path: str) -> str:
     if value not in RECOVERY_METHODS:
-        raise _wrong(path, "one of " + ", ".join(RECOVERY_METHODS), value)
+        raise wrong(path, "one of " + ", ".join(RECOVERY_METHODS), value)
     return str(value)
 
 
@@ -207,33 +240,21 @@ def _identity(value: t.Any, path: str) -> dict[str, str]:
 def _uuid(value: t.Any, path: str) -> str:
     text = _string(value, path)
     try:
-        return text if _is_template(text) else str(uuid.UUID(text))
+        return text if is_template(text) else str(uuid.UUID(text))
     except ValueError:
-        raise _wrong(path, "a UUID as in `dmidecode -s system-uuid`", value) from None
+        raise wrong(path, "a UUID as in `dmidecode -s system-uuid`", value) from None
 
 
 def _probe(value: t.Any, path: str) -> str:
     text = _string(value, path)
-    if not _is_template(text) and not _is_endpoint(text):
-        raise _wrong(path, "tcp://address:port", value)
+    if not is_template(text) and not is_endpoint(text):
+        raise wrong(path, "tcp://address:port", value)
     return text
-
-
-def _is_endpoint(text: str) -> bool:
-    try:
-        url = urllib.parse.urlsplit(text)
-        return url.scheme == "tcp" and bool(url.hostname and url.port) and not (url.path or url.query or url.fragment)
-    except ValueError:
-        return False
-
-
-def _is_template(text: str) -> bool:
-    return "{{" in text or "{%" in text
 
 
 def _levels(value: t.Any, path: str) -> Levels:
     if not isinstance(value, list):
-        raise _wrong(path, "a list of fencing levels", value)
+        raise wrong(path, "a list of fencing levels", value)
     validate_levels(_readable(value), path)
     return value
 
@@ -268,3 +289,5 @@ HOST_KEYS: dict[str, _Check] = {
     "identity": _identity,
     "probe": _list(_probe),
 }
+FILE_KEYS: dict[str, _Check] = {"segments": _segments, "hosts": _hosts, "fencing": _levels}
+_NOT_GIVEN: dict[str, t.Any] = {"segments": None, "hosts": None, "fencing": []}

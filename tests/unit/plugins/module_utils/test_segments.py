@@ -234,7 +234,8 @@ def test_groups_follow_the_state_of_the_service(changes: dict[str, t.Any], group
 
 
 def test_hosts_in_no_segment_are_grouped_and_no_part_of_the_topology() -> None:
-    file = parse(yaml.safe_load("segments: {r: {hosts: [a], reserved_hosts: [b]}}"), ())
+    text = "segments: {r: {hosts: [a], reserved_hosts: [b], protect: true, priority: 500}}"
+    file = parse(yaml.safe_load(text), ())
     assigned = _segments.assign(file, cloud("a", "b", "c"), [])
     assert [_segments.groups_of(member) for member in assigned] == [
         ["segment_r"],

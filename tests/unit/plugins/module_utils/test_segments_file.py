@@ -22,9 +22,42 @@ def refusal(text: str) -> str:
 
 def test_what_is_not_said_has_the_safe_default() -> None:
     (segment,) = parsed("{plugin: x, segments: {rack1: {hosts: [cmp01]}}}").segments
-    assert (segment.recovery_method, segment.priority, segment.protect) == ("auto", 500, True)
+    assert segment.recovery_method == "auto"
     assert not segment.shared_storage
     assert not segment.allow_local_disk_loss
+
+
+def test_what_a_segment_does_not_say_about_its_vms_is_said_by_the_policy() -> None:
+    file = parsed("segments: {a: {hosts: [x]}, b: {hosts: [y], protect: true, priority: 0}}")
+    a, b = _segments_file.with_policy(file, {"protect": False, "priority": 7}).segments
+    assert (a.protect, a.priority) == (False, 7)
+    assert (b.protect, b.priority) == (True, 0)
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    assert refusal(
+        """
+        segmnts: {}
+        segments: {a: {hosts: [1, x, 2], hots: []}, b: {}}
+        hosts: {x: {probe: [x]}, 1: {}}
+        fencing: none
+        """
+    ).splitlines() == [
+        "segmnts: unknown key. Did you mean 'segments'?",
+        "segments.a.hosts[0]: must be a string (in quotes, if YAML takes it for something else), not 1.",
+        "segments.a.hosts[2]: must be a string (in quotes, if YAML takes it for something else), not 2.",
+        "segments.a.hots: unknown key. Did you mean 'hosts'?",
+        "segments.b: has nothing that says which hosts are in it; give exactly one of "
+        "hosts, aggregate, availability_zone, aggregate_metadata.",
+        "hosts.1: a name must be a string; put it in quotes.",
+        "fencing: must be a list of fencing levels, not 'none'.",
+    ]
+
+
+def test_names_are_found_also_in_a_file_that_is_wrong() -> None:
+    text = "{segments: {a: {failure_domain: d1}, b: 5}, hosts: {x: {failure_domain: d2}, y: {failure_domain: d1}}}"
+    assert _segments_file.names(yaml.safe_load(text)) == (["a", "b"], ["d1", "d2"])
+    assert _segments_file.names({"segments": ["a"]}) == ([], [])
 
 
 def test_everything_that_is_said_is_kept() -> None:
