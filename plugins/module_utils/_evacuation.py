@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import functools
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Room
@@ -323,9 +324,12 @@ class Evacuation:
         self._next_target(line)
 
     def _next_target(self, line: Line) -> None:
-        """Book the next target that has room; with none left, wait and begin another round, or give up."""
+        """Book the next target that has room; with none left, take a reserved host, wait for a round, or give up."""
         self._book(line, None)
         target, pause = self._choice(line), 0.0
+        if target is None and line.reserves:
+            self._take_reserve(line, line.reserves.pop(0))
+            return
         if target is None and line.rounds < self._limits.retries:
             line.rounds += 1
             line.refused.clear()
@@ -336,6 +340,28 @@ class Evacuation:
         self._book(line, target)
         line.target, line.state, line.not_before = target, "retry", self._world.now() + pause
         self._world.record(line)
+
+    def _take_reserve(self, line: Line, host: str) -> None:
+        line.state = "retry"
+        if self._room.fits(host, line.need):
+            self._call(line, functools.partial(self._on_reserve, host), self._reserve, line, host)
+        else:
+            self._next_target(line)
+
+    def _reserve(self, line: Line, host: str) -> str:
+        self._permit(line)
+        return self._world.take_reserved(host, line.host)
+
+    def _on_reserve(self, host: str, line: Line, future: concurrent.futures.Future[str]) -> None:
+        try:
+            why_not = future.result()
+        except CloudError as error:
+            why_not = error.message
+        if why_not:
+            line.reason = f"{line.reason}; reserved host {host}: {why_not}"
+        else:
+            line.choices.append(host)
+        self._next_target(line)
 
     def _choice(self, line: Line) -> str | None:
         """The best target that has not refused it and has room."""

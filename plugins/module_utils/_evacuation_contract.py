@@ -65,6 +65,9 @@ class World(t.Protocol):
     def evacuate(self, server_id: str, target: str, land_stopped: bool) -> str:
         """Request it; return Nova's request id."""
 
+    def take_reserved(self, host: str, instead_of: str) -> str:
+        """Take a reserved host into service, if nobody has yet; say why it cannot be, or nothing."""
+
     def reset_state(self, server_id: str) -> None: ...
 
     def stop(self, server_id: str) -> None: ...
@@ -92,6 +95,7 @@ class Line:
 
     :param note: What its owner must know of it also once it is recovered.
     :param noted: Its state in the ledger when the run began.
+    :param reserves: Reserved hosts out of service, for when every other target has refused it.
     :param booked: The host on which room is booked for it. :param rebuilding: Until when a rebuild is waited for.
     """
 
@@ -106,6 +110,7 @@ class Line:
     need: Amounts = dataclasses.field(default_factory=dict)
     target: str | None = None
     alternates: list[str] = dataclasses.field(default_factory=list)
+    reserves: list[str] = dataclasses.field(default_factory=list)
     floor: int = 0  # evacuation records up to this id belong to earlier attempts
     state: str = "planned"
     noted: str = ""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
+import threading
 import time
 import typing as t
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _reserved
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._attachments import Attachments
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud, Json
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_contract import Line
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._run import Run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._watch import Watch
@@ -30,6 +32,7 @@ class RealWorld:
         silent_for: float,
         pool: concurrent.futures.ThreadPoolExecutor,
         progress: t.Callable[[str], None],
+        join_aggregates: bool = False,
     ) -> None:
         self._cloud = cloud
         self._run = run
@@ -38,6 +41,9 @@ class RealWorld:
         self._pool = pool
         self._attachments = Attachments(cloud)
         self._reached: set[str] = set()
+        self._join_aggregates = join_aggregates
+        self._taking = threading.Lock()
+        self.reserved_taken: list[str] = []
         self.last_active: float | None = None
         self.progress = progress
 
@@ -72,6 +78,21 @@ class RealWorld:
     def evacuate(self, server_id: str, target: str, land_stopped: bool) -> str:
         """Nova notes the request at most once per call of this."""
         return _compute.evacuate(self._cloud, server_id, target, land_stopped).request_id
+
+    def take_reserved(self, host: str, instead_of: str) -> str:
+        """One thread takes it, the others find it taken."""
+        with self._taking:
+            if host in self.reserved_taken:
+                return ""
+            try:
+                service = _compute.compute_service(self._cloud, host)
+                taking = _reserved.taking(self._cloud, service, instead_of if self._join_aggregates else None)
+            except RecoveryError as error:
+                return error.message
+            self.reserved_taken.append(host)  # also when its answer is lost: then it must be given back
+            taking.carry_out(self._cloud, self._run)
+            self.progress(f"Took reserved host {host} into service: other targets had refused")
+            return ""
 
     def reset_state(self, server_id: str) -> None:
         """In Nova's database only."""

@@ -38,7 +38,8 @@ def make_plan(
     :param ledger: Lines that an earlier run of the same incident wrote.
     :param join_aggregates: Reserved hosts that are taken will join the aggregates of the host that they help.
     :returns: ``lines`` in order, ``room`` left on targets, ``reserved_hosts`` that the plan uses, and
-        ``reserved_for``: the failed host that each of them helps first.
+        ``reserved_for``: the failed host that each of them helps first. The ``reserves`` of a line are reserved
+        hosts that are taken only when all its ``alternates`` have refused it.
     """
     for host in failed:
         if host not in topology["hosts"] or not topology["hosts"][host].get("segment"):
@@ -83,7 +84,9 @@ class _Planning:
         used = self._reserved_used(lines)
         helped = {line["target"]: line["host"] for line in reversed(lines) if line["target"] in used}
         for line in lines:
-            line["alternates"] = [host for host in line["alternates"] if host in used or self._in_service(host)]
+            ranked = line["alternates"]
+            line["alternates"] = [host for host in ranked if host in used or self._in_service(host)]
+            line["reserves"] = [host for host in ranked if host not in line["alternates"]]
         return {"lines": lines, "room": self._room.as_data(), "reserved_hosts": used, "reserved_for": helped}
 
     # -- targets --------------------------------------------------------------------------------------

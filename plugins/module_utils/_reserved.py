@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _placement
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Room
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud, Json
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError, RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._run import Run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._vmstate import UNDER_WAY
 
 #: Written by the operator (or by us when a host is given back) so that people know why it is disabled.
@@ -68,6 +71,49 @@ def pick(cloud: Cloud, topology: Json, segment: str) -> str:
         return str(found[0]["host"])
     reasons = "; ".join(f"{entry['host']}: {entry['why_not']}" for entry in found) or "it has none"
     raise RecoveryError(f"Segment {segment} has no reserved host that can be taken: {reasons}.", hosts=found)
+
+
+@dataclasses.dataclass(frozen=True)
+class Taking:
+    """What must change to have a reserved host in service."""
+
+    service: Json
+    change: Json
+    aggregates: list[Json]
+
+    def carry_out(self, cloud: Cloud, recovery: Run | None) -> Json:
+        """Do it; returns the service as it is then."""
+        host = self.service["host"]
+        if recovery:
+            recovery.check()
+            _note_use(recovery.journal, recovery.id, self.service)
+        for aggregate in self.aggregates:
+            join(cloud, aggregate, host)
+        return _compute.update_service(cloud, self.service["id"], self.change) if self.change else self.service
+
+
+def taking(cloud: Cloud, service: Json, like: str | None) -> Taking:
+    """What taking a reserved host means.
+
+    :param like: A host whose aggregates it is to join.
+    :raises RecoveryError: It cannot be taken.
+    """
+    host, enabled = service["host"], service["status"] == "enabled"
+    if not enabled and unusable(service):
+        raise RecoveryError(f"Reserved host {host} cannot be taken: {unusable(service)}.")
+    aggregates = missing_aggregates(cloud, host, like) if like else []
+    return Taking(service, {} if enabled else {"status": "enabled"}, aggregates)
+
+
+def _note_use(journal: Journal, run_id: str, service: Json) -> None:
+    """Journal the former reason before it is gone; from a run that has taken the host already, if need be."""
+    reason = service["disabled_reason"]
+    if service["status"] == "enabled":
+        earlier = journal.reserved_uses(host=service["host"], state="taken")
+        if not earlier:
+            return  # in ordinary service: nothing to give back
+        reason = earlier[-1]["reason_before"]
+    journal.use_reserved(run_id, service["host"], None, reason)
 
 
 def missing_aggregates(cloud: Cloud, host: str, like: str) -> list[Json]:

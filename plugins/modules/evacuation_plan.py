@@ -85,6 +85,10 @@ lines:
     note: {description: What its owner must know of it also when it is recovered., type: str}
     target: {description: Planned target host., type: str}
     alternates: {description: 'Other targets, best first.', type: list, elements: str}
+    reserves:
+      description: Reserved hosts that are taken into service only when all RV(lines[].alternates) have refused.
+      type: list
+      elements: str
     need: {description: Amount by resource class., type: dict}
 room:
   description: What is left on each possible target, by resource class, once all of the plan has landed.
@@ -99,11 +103,6 @@ reserved_for:
   description: The failed host that each of RV(reserved_hosts) helps first, by reserved host.
   returned: success
   type: dict
-reserved_taken:
-  description: Reserved hosts that unfinished runs have taken into service and not given back.
-  returned: success
-  type: list
-  elements: str
 counts:
   description: Number of VMs by RV(lines[].step).
   returned: success
@@ -121,15 +120,14 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import
 def run(call: Call) -> Result:
     """Make the plan."""
     hosts = call.params["hosts"]
-    ledger, taken = [], []
+    ledger = []
     with _run.attached(call.params, hosts) as recovery:
         if recovery:
             hosts = [host for host in hosts if not recovery.is_held(host)]
             ledger = recovery.ledger(hosts)
-            taken = sorted({use["host"] for use in recovery.journal.reserved_uses(state="taken")})
         plan = make_plan(connect(call.params), call.params["topology"], hosts, ledger, call.params["join_aggregates"])
     counts = collections.Counter(line["step"] for line in plan["lines"])
-    return {"changed": False, "counts": dict(counts), "hosts": hosts, "reserved_taken": taken, **plan}
+    return {"changed": False, "counts": dict(counts), "hosts": hosts, **plan}
 
 
 TASK = Task(

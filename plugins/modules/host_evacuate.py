@@ -11,7 +11,8 @@ short_description: Carry out an evacuation plan, and see each VM to its end
 version_added: 0.1.0
 description:
   - Evacuates the VMs of fenced hosts as planned by M(openstack_ha.recovery.evacuation_plan), follows Nova's records,
-    tries other targets where one refuses, and verifies host, power state, ports and volumes of each VM.
+    tries other targets where one refuses (reserved hosts last), and verifies host, power state, ports and volumes of
+    each VM.
   - Refuses to start unless each source host has a valid power certificate, made in this run by
     M(openstack_ha.recovery.host_fence). There is no option that skips this.
   - Stops at the first sign of life of a fenced host, and voids its certificate.
@@ -60,6 +61,11 @@ options:
     description: Seconds that a landed VM may take to show its power state, ports and volumes.
     type: float
     default: 60
+  join_aggregates:
+    description:
+      - Whether a reserved host that is taken because all other targets refused joins the aggregates of the failed host.
+    type: bool
+    default: false
   settle:
     description: Seconds in which an evacuation request that Nova did not answer may still take effect.
     type: float
@@ -147,7 +153,8 @@ def _carry_out(call: Call, planned: list[Json], limits: Limits) -> list[Line]:
         recovery.journal.plan_lines(recovery.id, [_ledger_line(entry, recovery) for entry in planned])
         lines = _lines(planned, topology, recovery.ledger(hosts))
         probes = _probes(lines, topology)
-        world = RealWorld(connect(call.params), recovery, probes, call.params["silent_for"], pool, call.progress)
+        silent_for, join = call.params["silent_for"], call.params["join_aggregates"]
+        world = RealWorld(connect(call.params), recovery, probes, silent_for, pool, call.progress, join)
         with recovery.lease.keep(_run.KEEP_INTERVAL):
             Evacuation(world, lines, Room.of_free(call.params["plan"]["room"]), limits).run()
         if world.last_active is not None:
@@ -181,6 +188,7 @@ def _line(entry: Json, topology: Json, noted: str) -> Line:
         "need",
         "target",
         "alternates",
+        "reserves",
         "floor",
         "reason",
     )
@@ -222,6 +230,7 @@ TASK = Task(
         "verify_timeout": {"type": "float", "default": 60.0},
         "settle": {"type": "float", "default": 15.0},
         "silent_for": {"type": "float", "default": 15.0},
+        "join_aggregates": {"type": "bool", "default": False},
         **CLOUD_SPEC,
         **_run.RUN_SPEC,
     },

@@ -28,7 +28,9 @@ options:
     choices: [taken, returned]
     default: taken
   host:
-    description: Service host. Without it, the best usable reserved host of O(segment) is picked.
+    description:
+      - Service host. Without it, O(state=taken) picks the best usable reserved host of O(segment), and
+        O(state=returned) gives back every host that this run, or a run that has ended, had taken.
     type: str
   segment:
     description: Failover segment to pick a reserved host of.
@@ -52,7 +54,13 @@ EXAMPLES = r"""
     join_aggregates_of: cmp03
   register: reserve
 
-- name: Give it back if nothing landed on it
+- name: Give back what a run has taken and nothing landed on
+  openstack_ha.recovery.reserved_host:
+    cloud: prod
+    state: returned
+    run_id: "{{ run.run_id }}"
+
+- name: Give one back if nothing landed on it
   openstack_ha.recovery.reserved_host:
     cloud: prod
     host: "{{ reserve.host }}"
@@ -62,11 +70,16 @@ EXAMPLES = r"""
 RETURN = r"""
 host:
   description: The reserved host.
-  returned: success
+  returned: O(state=taken), or O(host) was given
   type: str
+hosts:
+  description: What became of each, with C(host), C(changed), C(consumed) and C(diff).
+  returned: O(state=returned) without O(host)
+  type: list
+  elements: dict
 consumed:
   description: What keeps the host in service.
-  returned: O(state=returned)
+  returned: O(state=returned) with O(host)
   type: list
   elements: str
 aggregates:
@@ -78,57 +91,41 @@ aggregates:
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _reserved, _run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Cloud, Json, connect
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
 
 
 def run(call: Call) -> Result:
-    """Take or return one reserved host."""
+    """Take one reserved host, or return one or all."""
     cloud = connect(call.params)
-    host = call.params["host"] or _reserved.pick(cloud, call.params["topology"], call.params["segment"])
-    service = _compute.compute_service(cloud, host)
     with _run.attached(call.params) as recovery:
-        act = _take if call.params["state"] == "taken" else _give_back
-        return act(call, cloud, service, recovery)
+        if call.params["state"] == "taken":
+            host = call.params["host"] or _reserved.pick(cloud, call.params["topology"], call.params["segment"])
+            return _take(call, cloud, _compute.compute_service(cloud, host), recovery)
+        if call.params["host"]:
+            return _give_back(call, cloud, call.params["host"], recovery)
+        if not recovery and not call.check_mode:
+            raise ConfigError("host: is missing; give it, or run_id to return what runs have taken.")
+        hosts = sorted({use["host"] for use in recovery.journal.reserved_uses(state="taken")}) if recovery else []
+        returned = [_give_back(call, cloud, host, recovery) for host in hosts]
+        return {"changed": any(one["changed"] for one in returned), "hosts": returned}
 
 
 def _take(call: Call, cloud: Cloud, service: Json, recovery: _run.Run | None) -> Result:
-    host, like = service["host"], call.params["join_aggregates_of"]
-    if service["status"] != "enabled" and _reserved.unusable(service):
-        raise RecoveryError(f"Reserved host {host} cannot be taken: {_reserved.unusable(service)}.")
-    change = {} if service["status"] == "enabled" else {"status": "enabled"}
-    aggregates = _reserved.missing_aggregates(cloud, host, like) if like else []
-    after = {**service, **change, "disabled_reason": None}
+    taking = _reserved.taking(cloud, service, call.params["join_aggregates_of"])
+    after = {**service, **taking.change, "disabled_reason": None}
     if not call.check_mode:
-        if recovery:
-            recovery.check()
-            _note_use(recovery.journal, recovery.id, service)
-        for aggregate in aggregates:
-            _reserved.join(cloud, aggregate, host)
-        if change:
-            after = _compute.update_service(cloud, service["id"], change)
+        after = taking.carry_out(cloud, recovery)
     return {
-        "changed": bool(change or aggregates),
-        "host": host,
-        "aggregates": [aggregate["name"] for aggregate in aggregates],
+        "changed": bool(taking.change or taking.aggregates),
+        "host": service["host"],
+        "aggregates": [aggregate["name"] for aggregate in taking.aggregates],
         "diff": {"before": _reserved.shown(service), "after": _reserved.shown(after)},
     }
 
 
-def _note_use(journal: Journal, run_id: str, service: Json) -> None:
-    """Journal the former reason before it is gone; from a run that has taken the host already, if need be."""
-    reason = service["disabled_reason"]
-    if service["status"] == "enabled":
-        earlier = journal.reserved_uses(host=service["host"], state="taken")
-        if not earlier:
-            return  # in ordinary service: nothing to give back
-        reason = earlier[-1]["reason_before"]
-    journal.use_reserved(run_id, service["host"], None, reason)
-
-
-def _give_back(call: Call, cloud: Cloud, service: Json, recovery: _run.Run | None) -> Result:
-    host = service["host"]
+def _give_back(call: Call, cloud: Cloud, host: str, recovery: _run.Run | None) -> Result:
+    service = _compute.compute_service(cloud, host)
     uses = recovery.journal.reserved_uses(host=host, state="taken") if recovery else []
     others = [use for use in uses if recovery and _is_others(recovery, use)]
     consumed = _reserved.used_by(cloud, host) + [f"run {use['run_id']}" for use in others]
@@ -171,9 +168,8 @@ TASK = Task(
     },
     run=run,
     constraints={
-        "required_one_of": [("host", "segment")],
         "required_by": {"segment": "topology"},
-        "required_if": [("state", "returned", ["host"])],
+        "required_if": [("state", "taken", ["host", "segment"], True)],
     },
 )
 

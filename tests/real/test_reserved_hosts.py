@@ -130,18 +130,39 @@ def test_a_reserved_host_that_was_in_service_before_stays_in_service(cloud: Bed,
     assert cloud.ever_ran_twice() == []
 
 
-def test_a_disabled_reserved_host_is_not_asked_when_the_plan_did_not_need_it(cloud: Bed, recovery: Recovery) -> None:
-    [vm] = cloud.fill("cmp01", 1)
+def test_a_reserved_host_that_the_plan_did_not_need_is_taken_when_every_other_target_refuses(
+    cloud: Bed, recovery: Recovery
+) -> None:
+    vms = cloud.fill("cmp01", 2)
     reserve(cloud)
     cloud.knobs("cmp02", spawn_fails=True)
     playbooks = recovery(segment("auto_priority"))
     cloud.crash("cmp01")
 
+    outcome = playbooks.recover("cmp01")
+
+    assert outcome, outcome.out
+    assert "Took reserved host cmp03 into service" in outcome.out
+    assert where(cloud, vms) == ["cmp03", "cmp03"]
+    assert changes_of(cloud, "cmp03") == ["enabled"]
+    assert uses(playbooks) == ["consumed"]
+    assert cloud.ever_ran_twice() == []
+
+
+def test_a_reserved_host_that_refuses_like_all_others_goes_back(cloud: Bed, recovery: Recovery) -> None:
+    [vm] = cloud.fill("cmp01", 1)
+    reserve(cloud)
+    for host in ("cmp02", "cmp03"):
+        cloud.knobs(host, spawn_fails=True)
+    playbooks = recovery(segment("auto_priority"))
+    cloud.crash("cmp01")
+
     playbooks.recover("cmp01", evacuate_retries=0)
 
-    assert {call["body"]["evacuate"]["host"] for call in evacuations(cloud)} == {"cmp02"}
-    assert "RuntimeError" in reason(playbooks, vm)
+    assert [call["body"]["evacuate"]["host"] for call in evacuations(cloud)] == ["cmp02", "cmp03"]
+    assert states(playbooks, [vm]) == ["pending"]
     assert is_reserved(cloud)
+    assert uses(playbooks) == ["returned"]
     assert cloud.ever_ran_twice() == []
 
 

@@ -132,6 +132,14 @@ class FakeWorld:
         self._maybe_crash()
         return answer
 
+    def take_reserved(self, host: str, instead_of: str) -> str:
+        self._mutating("take_reserved", host)
+        service = self.nova.services[host]
+        if service["state"] != "up":
+            return "its nova-compute is down"
+        service["status"] = "enabled"
+        return ""
+
     def reset_state(self, server_id: str) -> None:
         self._mutating("reset_state", server_id)
         self._maybe_crash()

@@ -182,6 +182,44 @@ def test_a_server_that_nova_refuses_everywhere_is_pending_with_novas_own_reason(
     assert (line.state, line.reason) == ("pending", "no target took it: No valid host was found.")
 
 
+def with_reserves() -> Site:
+    """Two active targets and two reserved hosts out of service."""
+    site = Site(targets=4, segment={"recovery_method": "auto_priority"})
+    for host in ("cmp04", "cmp05"):
+        site.topology["hosts"][host]["role"] = "reserved"
+        site.nova.services[host].update(status="disabled")
+    return site
+
+
+def test_a_reserved_host_is_taken_once_every_active_target_has_refused() -> None:
+    site = with_reserves()
+    site.vm("vm", "active", BREAKS, BREAKS)
+    world = site.world()
+    line = site.recover(world)["vm"]
+    assert (line.state, line.target) == ("verified", "cmp04")
+    assert [call for call in world.calls if call[0] == "take_reserved"] == [("take_reserved", "cmp04")]
+    assert world.unlawful == []
+
+
+def test_a_reserved_host_that_cannot_serve_is_named_and_the_next_is_taken() -> None:
+    site = with_reserves()
+    site.vm("vm", "active", BREAKS, BREAKS)
+    plan = site.plan()
+    site.nova.services["cmp04"]["state"] = "down"
+    line = site.recover(plan=plan)["vm"]
+    assert (line.state, line.target) == ("verified", "cmp05")
+
+
+def test_when_the_reserved_hosts_refuse_too_the_next_round_begins_and_then_it_is_pending() -> None:
+    site = with_reserves()
+    site.vm("vm", "active", *[BREAKS] * 20)
+    world = site.world()
+    line = site.recover(world, retries=1)["vm"]
+    assert line.state == "pending"
+    assert len([call for call in world.calls if call[0] == "take_reserved"]) == 2
+    assert line.attempts == 8, "two rounds over four hosts"
+
+
 def test_every_round_tries_all_targets_again() -> None:
     site = Site(targets=3)
     site.vm("a", "active", *[NO_HOST] * 8)

@@ -7,7 +7,7 @@ import yaml
 from unit.fakes.tasks import Tasks
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError, RecoveryError
-from ansible_collections.openstack_ha.recovery.plugins.modules import evacuation_plan, recovery_run, reserved_host
+from ansible_collections.openstack_ha.recovery.plugins.modules import evacuation_plan, recovery_run
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.clock import Clock
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.cloud import FakeCloud
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.nova import Nova
@@ -55,15 +55,6 @@ def test_hosts_that_the_run_holds_back_are_left_out(tasks: Tasks) -> None:
     tasks.run(recovery_run, state="held", run_id=run_id, hosts=["cmp01"], reason="not fenced")
     result = plan(tasks, run_id=run_id)
     assert (result["hosts"], result["lines"]) == ([], [])
-
-
-def test_reserved_hosts_that_runs_have_taken_are_told(tasks: Tasks) -> None:
-    tasks.topology["hosts"]["cmp03"]["role"] = "reserved"
-    tasks.service("cmp03").update(status="disabled", disabled_reason="spare")
-    run_id = tasks.open("cmp01")
-    assert plan(tasks, run_id=run_id)["reserved_taken"] == []
-    tasks.run(reserved_host, host="cmp03", run_id=run_id)
-    assert plan(tasks, run_id=run_id)["reserved_taken"] == ["cmp03"]
 
 
 def test_hosts_of_other_runs_or_of_no_segment_are_refused(tasks: Tasks) -> None:

@@ -5,7 +5,7 @@ import typing as t
 import pytest
 from unit.fakes.tasks import Tasks, WrongOptions
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.modules import reserved_host
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.clock import Clock
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.cloud import FakeCloud, topology
@@ -109,6 +109,18 @@ def test_an_unused_one_is_given_back_with_its_former_reason(tasks: Tasks) -> Non
         assert [use["state"] for use in journal.reserved_uses(host="spare1")] == ["returned"]
 
 
+def test_all_that_a_run_has_taken_are_given_back_at_once(tasks: Tasks) -> None:
+    run_id = tasks.open("cmp01")
+    take(tasks, host="spare1", run_id=run_id)
+    take(tasks, host="spare2", run_id=run_id)
+    tasks.nova.add("vm", "spare2")
+    result = give_back(tasks, host=None, run_id=run_id)
+    assert [(one["host"], one["changed"]) for one in result["hosts"]] == [("spare1", True), ("spare2", False)]
+    assert give_back(tasks, host=None, run_id=run_id)["hosts"] == []
+    with pytest.raises(ConfigError, match=r"^host: is missing"):
+        give_back(tasks, host=None)
+
+
 def test_one_that_something_landed_on_stays_in_service(tasks: Tasks) -> None:
     run_id = tasks.open("cmp01")
     take(tasks, host="spare1", run_id=run_id)
@@ -133,7 +145,7 @@ def test_one_that_was_never_taken_is_left_alone(tasks: Tasks) -> None:
     assert tasks.cloud.changes == []
 
 
-@pytest.mark.parametrize("args", [{}, {"segment": "rack1"}, {"state": "returned", "segment": "rack1", "topology": {}}])
+@pytest.mark.parametrize("args", [{}, {"segment": "rack1"}])
 def test_options_that_make_no_sense_are_refused(tasks: Tasks, args: dict[str, t.Any]) -> None:
     with pytest.raises(WrongOptions):
         take(tasks, **args)
