@@ -10,7 +10,6 @@ with the journal.
 
 from __future__ import annotations
 
-import os
 import time
 import typing as t
 
@@ -20,6 +19,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.rev
     r0001_initial,
     r0002_orders,
 )
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.schema import OPTIONS
 
 try:
     import sqlalchemy as sa
@@ -64,40 +64,29 @@ def _refuse_newer(database: Database, found: str | None) -> None:
 def _revision(connection: sa.Connection) -> str | None:
     if not sa.inspect(connection).has_table(VERSION_TABLE):
         return None
-    return connection.scalar(sa.select(sa.column("version_num", sa.String)).select_from(sa.table(VERSION_TABLE)))
+    return connection.scalar(sa.select(sa.func.max(_version().c.version_num)))
 
 
 def _upgrade(connection: sa.Connection) -> None:
+    """In one transaction, except on MariaDB, which commits with each definition.
+
+    Alembic makes the definitions portable. Its own version keeping is not used: it expects to be alone, and two
+    processes that start together on Galera would leave two versions.
+    """
     try:
         from alembic.migration import MigrationContext
         from alembic.operations import Operations
-        from alembic.util.exc import CommandError
     except ImportError as error:
         raise JournalError("To make its tables the journal needs the Python package alembic: install it") from error
-    # Asking first begins the transaction, so that Alembic takes part in it instead of committing after each revision.
-    if _revision(connection) == HEAD:
-        return
-    scripts = _scripts()
-    options = {
-        "version_table": VERSION_TABLE,
-        "fn": lambda revision, context: scripts._upgrade_revs("head", revision),
-    }
-    context = MigrationContext.configure(connection, opts=options)
-    try:
-        with Operations.context(context), context.begin_transaction():
-            context.run_migrations()
-    except CommandError as error:  # another process was faster, where it cannot be kept out
-        raise JournalError(f"The tables of the journal could not be upgraded: {error}") from error
+    known = [revision.revision for revision in REVISIONS]
+    found = _revision(connection)
+    with Operations.context(MigrationContext.configure(connection)):
+        for revision in REVISIONS[known.index(found) + 1 if found else 0 :]:
+            revision.upgrade()
+    _version().create(connection, checkfirst=True)
+    connection.execute(_version().delete())
+    connection.execute(_version().insert(), {"version_num": HEAD})
 
 
-def _scripts() -> t.Any:
-    """Alembic's view of our revisions, which are imported modules.
-
-    It would look for files in a directory; a module runs from inside a zip, where there is none.
-    """
-    from alembic.script import Script, ScriptDirectory
-    from alembic.script.revision import RevisionMap
-
-    scripts = ScriptDirectory(os.sep)
-    scripts.revision_map = RevisionMap(lambda: [Script(it, it.revision, it.__file__) for it in REVISIONS])
-    return scripts
+def _version() -> sa.Table:
+    return sa.Table(VERSION_TABLE, sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True), **OPTIONS)
