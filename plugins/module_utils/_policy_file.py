@@ -57,13 +57,13 @@ def parse(config: t.Any, segments: t.Collection[str], failure_domains: t.Collect
     :raises RecoveryError: A Python package is missing.
     """
     given = {} if config is None else config  # a file of comments
-    unresolved = list(_unresolved(given, "", ()))
-    readable = _without(given, [place for _error, place in unresolved])
+    unreadable = list(_unreadable(given, "", ()))
+    readable = _without(given, [place for _error, place in unreadable])
     invalid = _against_schema(readable)
     sound = _without(readable, [place for _error, place in invalid])
     values = _complete(sound)
     world = _policy_checks.World(_names(given), segments, failure_domains)
-    raise_all([error for error, _place in unresolved + invalid] + _policy_checks.errors(values, sound, world))
+    raise_all([error for error, _place in unreadable + invalid] + _policy_checks.errors(values, sound, world))
     return Policy(values, _policy_checks.warnings(values, sound))
 
 
@@ -73,17 +73,19 @@ def _names(given: t.Any) -> list[str]:
     return list(networks) if isinstance(networks, dict) else []
 
 
-def _unresolved(value: t.Any, path: str, place: _Place) -> t.Iterator[_Finding]:
+def _unreadable(value: t.Any, path: str, place: _Place) -> t.Iterator[_Finding]:
     if isinstance(value, Tagged):
         yield ConfigError(f"{path}: is vaulted; the policy holds no secrets, write the value itself."), place
     elif isinstance(value, str) and is_template(value):
         yield ConfigError(f"{path}: is a template; the policy resolves none, write the value itself."), place
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _unresolved(item, below(path, str(key)), (*place, key))
+            if not isinstance(key, str):
+                yield ConfigError(f"{below(path, str(key))}: a key must be a string; put it in quotes."), (*place, key)
+            yield from _unreadable(item, below(path, str(key)), (*place, key))
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            yield from _unresolved(item, below(path, number), (*place, number))
+            yield from _unreadable(item, below(path, number), (*place, number))
 
 
 def _against_schema(config: t.Any) -> list[_Finding]:
@@ -118,8 +120,7 @@ def _told(error: t.Any, config: t.Any) -> t.Iterator[_Finding]:
             yield ConfigError(f"{below(path, key)}: is missing; must be {expected}."), place
     elif "propertyNames" in error.absolute_schema_path:
         how = "made of letters, digits, '_', '-' and '.', and does not begin with '-' or '.'"
-        how = how if isinstance(value, str) else "a string; put it in quotes"
-        yield ConfigError(f"{below(path, str(value))}: a name is {how}."), (*place, value)
+        yield ConfigError(f"{below(path, value)}: a name is {how}."), (*place, value)
     elif error.validator == "uniqueItems":
         twice = sorted({str(it) for number, it in enumerate(value) if it in value[:number]})
         yield ConfigError(f"{path}: {', '.join(twice)} stands twice in the list."), place
@@ -152,17 +153,18 @@ def _dotted(config: t.Any, place: _Place) -> str:
 
 def _without(config: t.Any, places: t.Collection[_Place]) -> t.Any:
     """A copy without what is wrong; of a list nothing is left, because the places of its items would shift."""
-    if not places:
-        return config
-    lists = {place[: next((n for n, key in enumerate(place) if isinstance(key, int)), len(place))] for place in places}
-    return _cut(config, (), lists) if isinstance(config, dict) and () not in lists else {}
+    return {} if () in places else _cut(config, (), places)
 
 
 def _cut(value: t.Any, here: _Place, places: t.Collection[_Place]) -> t.Any:
     if not isinstance(value, dict):
         return value
-    kept = [key for key in value if (*here, key) not in places]
-    return {key: _cut(value[key], (*here, key), places) for key in kept}
+    inner = {key: (*here, key) for key in value}
+    return {key: _cut(value[key], place, places) for key, place in inner.items() if _sound(value[key], place, places)}
+
+
+def _sound(value: t.Any, place: _Place, places: t.Collection[_Place]) -> bool:
+    return place not in places and not (isinstance(value, list) and any(it[: len(place)] == place for it in places))
 
 
 def _complete(config: Json) -> Json:

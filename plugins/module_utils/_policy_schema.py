@@ -58,7 +58,7 @@ def _named(description: str, each: Json) -> Json:
     return {
         "description": description,
         "type": "object",
-        "propertyNames": {"type": "string", "pattern": _NAME},
+        "propertyNames": {"pattern": _NAME},
         "additionalProperties": each,
         "default": {},
     }
