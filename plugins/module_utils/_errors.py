@@ -40,3 +40,7 @@ class LeaseLost(RecoveryError):
 
 class CertificateError(RecoveryError):
     """There is no valid power certificate for a host, so nothing of it may be started elsewhere."""
+
+
+class Paused(RecoveryError):
+    """An operator has ordered that nothing more is begun for a host of this run."""

@@ -11,7 +11,8 @@ import functools
 import time
 import typing as t
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _order_words
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import Paused, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.lease import Lease
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.options import JOURNAL_SPEC
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
@@ -43,10 +44,22 @@ class Run:
         """The claims on those hosts that the run has not given up."""
         return Lease.of_run(self.journal, self.id, self._working_on)
 
-    def check(self) -> None:
-        """Renew the lease; a run that lost it fails here, before it acts."""
-        if self._working_on:
-            self.lease.renew()
+    def check(self, orders: bool = True) -> None:
+        """Renew the lease; a run that lost it, or that an operator has stopped, fails here, before it acts.
+
+        :param orders: Whether this step must not be begun while a newer order stops all of its hosts.
+        :raises Paused: An operator has stopped it.
+        """
+        if not self._working_on:
+            return
+        self.lease.renew()
+        stopped = self.stopped() if orders else {}
+        if stopped.keys() >= set(self._working_on):
+            raise Paused(f"{', '.join(self._working_on)}: {'; '.join(sorted(set(stopped.values())))}")
+
+    def stopped(self) -> dict[str, str]:
+        """By host of the run, which order that is newer than the verdict stops it, in words."""
+        return {order["covers"]: _order_words.stops(order) for order in self.journal.stopping_orders(self.id)}
 
     def incident(self, host: str) -> str:
         """The id of a host's incident."""
@@ -70,24 +83,28 @@ class Run:
 
 
 @contextlib.contextmanager
-def joined(params: t.Mapping[str, t.Any], hosts: t.Sequence[str] | None = None) -> t.Iterator[Run]:
+def joined(params: t.Mapping[str, t.Any], hosts: t.Sequence[str] | None = None, orders: bool = True) -> t.Iterator[Run]:
     """Join the run named by the options ``run_id`` and ``journal_url``.
 
     The lease is renewed on entry, so a run that lost it fails before it acts.
+
+    :param orders: See :meth:`Run.check`.
     """
     if not params.get("run_id"):
         raise RecoveryError("run_id: this needs a run. Open one with recovery_run, state=open.")
     with open_journal(params["journal_url"]) as journal:
         run = Run(journal, params["run_id"], hosts)
-        run.check()
+        run.check(orders)
         yield run
 
 
 @contextlib.contextmanager
-def attached(params: t.Mapping[str, t.Any], hosts: t.Sequence[str] | None = None) -> t.Iterator[Run | None]:
+def attached(
+    params: t.Mapping[str, t.Any], hosts: t.Sequence[str] | None = None, orders: bool = True
+) -> t.Iterator[Run | None]:
     """Join the run if there is one."""
     if not params.get("run_id"):
         yield None
         return
-    with joined(params, hosts) as run:
+    with joined(params, hosts, orders) as run:
         yield run

@@ -12,7 +12,11 @@ import time
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError, JournalGone
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import (
+    JournalError,
+    JournalGone,
+    JournalMissing,
+)
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.options import DEFAULT_URL
 
 try:
@@ -167,7 +171,7 @@ class Database:
         if create:
             _make_file(path)
         elif not os.path.exists(path):
-            raise JournalError(f"There is no journal in {path}: no run was recorded there. Check journal_url.")
+            raise JournalMissing(f"There is no journal in {path}: no run was recorded there. Check journal_url.")
         self._file = _identity(path)
 
     def close(self) -> None:

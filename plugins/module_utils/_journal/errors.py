@@ -19,3 +19,7 @@ class ClaimHeld(RecoveryError):
 
 class JournalGone(JournalError):
     """The file of the journal is not the one that was opened: what is written there, nobody will read."""
+
+
+class JournalMissing(JournalError):
+    """There is no journal yet, so nothing was ever written there."""

@@ -19,6 +19,9 @@ except ImportError:
     sa = None  # type: ignore[assignment]  # reported by Database()
 
 
+#: What a task journals when it begins to power a host off, and when that has ended.
+_FENCE_STEPS = ("fencing", "fenced", "not fenced")
+
 ANNOUNCE_BEFORE = 300.0  # seconds before an order ends by itself
 
 
@@ -73,20 +76,38 @@ class Orders:
         return [order for order in self._not_ended(scope_region) if self._announced(order)]
 
     def stopping_orders(self, run_id: str) -> list[Row]:
-        """Pauses and disarms in force that are newer than the run's verdict."""
-        orders, verdicts = table("orders"), table("verdicts")
+        """Pauses and disarms in force that are newer than the run's verdict, once per host of the run in ``covers``."""
+        orders, verdicts, members, incidents = map(table, ("orders", "verdicts", "run_hosts", "incidents"))
         seen = sa.select(sa.func.max(verdicts.c.orders_seen)).where(verdicts.c.run_id == run_id).scalar_subquery()
-        query = sa.select(orders).where(
-            orders.c.ended_at.is_(None), orders.c.kind.in_(("pause", "disarm")), orders.c.number > seen
+        covered = sa.or_(
+            orders.c.scope == "cloud",
+            sa.and_(orders.c.scope == "segment", orders.c.name == incidents.c.segment),
+            sa.and_(orders.c.scope == "host", orders.c.name == incidents.c.host),
+        )
+        query = (
+            sa.select(orders, incidents.c.host.label("covers"))
+            .join_from(members, incidents, incidents.c.id == members.c.incident_id)
+            .join(orders, sa.and_(orders.c.scope_region == incidents.c.scope, covered))
+            .where(members.c.run_id == run_id, orders.c.number > seen)
+            .where(orders.c.ended_at.is_(None), orders.c.kind.in_(("pause", "disarm")))
+            .order_by(orders.c.number, incidents.c.host)
         )
         found = [_with_left(order) for order in rows.rows(self.database, query)]
         return [order for order in found if order["left"] is None or order["left"] > 0]
 
-    def last_order(self, scope_region: str) -> int:
-        """The number of the newest order, ended ones too; 0 if there was none."""
-        orders = table("orders")
-        query = sa.select(sa.func.max(orders.c.number)).where(orders.c.scope_region == scope_region)
-        return int(self.database.read(lambda connection: connection.scalar(query)) or 0)
+    def fences_under_way(self, scope_region: str) -> list[Row]:
+        """Power-offs that runs have begun and not ended: ``run_id``, ``host``, ``segment``, ``holder`` of the run."""
+        steps, runs, members, incidents = map(table, ("steps", "runs", "run_hosts", "incidents"))
+        query = (
+            sa.select(steps.c.run_id, steps.c.host, steps.c.name, incidents.c.segment, runs.c.holder)
+            .join_from(steps, runs, runs.c.id == steps.c.run_id)
+            .join(members, sa.and_(members.c.run_id == steps.c.run_id, members.c.host == steps.c.host))
+            .join(incidents, incidents.c.id == members.c.incident_id)
+            .where(runs.c.state == "open", incidents.c.scope == scope_region, steps.c.name.in_(_FENCE_STEPS))
+            .order_by(steps.c.run_id, steps.c.number)
+        )
+        last = {(step["run_id"], step["host"]): step for step in rows.rows(self.database, query)}
+        return [step for step in last.values() if step["name"] == _FENCE_STEPS[0]]
 
     def _not_ended(self, scope_region: str | None) -> list[Row]:
         filters = {"ended_at": None, **({} if scope_region is None else {"scope_region": scope_region})}

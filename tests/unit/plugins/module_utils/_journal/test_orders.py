@@ -63,8 +63,7 @@ def test_orders_of_regions_are_numbered_and_read_apart(journal: Journal) -> None
     numbers = [pause(journal, scope_region=region)["number"] for region in ("R", "R", "S")]
     assert numbers == [1, 2, 1]
     assert len(journal.orders("R")) == 2
-    assert journal.last_order("R") == 2
-    assert journal.last_order("T") == 0
+    assert len(journal.orders()) == 3
 
 
 def test_an_unknown_kind_or_scope_is_refused(journal: Journal) -> None:
@@ -104,7 +103,7 @@ def test_a_run_is_stopped_by_orders_that_its_verdict_did_not_know(
 ) -> None:
     run = new_run("cmp03")
     pause(journal)
-    journal.add_verdict(run["id"], {}, "abc", {}, "def", journal.last_order("R"))
+    journal.add_verdict(run["id"], {}, "abc", {}, "def", 1)
     assert journal.stopping_orders(run["id"]) == []
     pause(journal, kind="budget", limits={"at_once": 2})
     newer = [pause(journal, kind="disarm", seconds=60), pause(journal, scope="cloud", name=None)]
@@ -121,3 +120,42 @@ def test_the_newest_verdict_of_a_run_tells_which_orders_are_new(journal: Journal
     assert len(journal.stopping_orders(run["id"])) == 1
     journal.add_verdict(run["id"], {}, "abc", {}, "def", 1)
     assert journal.stopping_orders(run["id"]) == []
+
+
+@pytest.mark.parametrize(
+    ("order", "covers"),
+    [
+        ({"scope": "cloud", "name": None}, ["cmp03", "cmp04"]),
+        ({"scope": "segment", "name": "rack1"}, ["cmp03", "cmp04"]),
+        ({"scope": "segment", "name": "rack2"}, []),
+        ({"scope": "segment", "name": "cmp03"}, []),
+        ({"scope": "host", "name": "cmp04"}, ["cmp04"]),
+        ({"scope": "host", "name": "rack1"}, []),
+        ({"scope": "cloud", "name": None, "scope_region": "S"}, []),
+    ],
+)
+def test_an_order_stops_the_hosts_that_it_covers(
+    journal: Journal, new_run: NewRun, order: dict[str, t.Any], covers: list[str]
+) -> None:
+    run = new_run("cmp03", "cmp04")
+    journal.add_verdict(run["id"], {}, "abc", {}, "def", 0)
+    pause(journal, **order)
+    assert [it["covers"] for it in journal.stopping_orders(run["id"])] == covers
+
+
+def test_a_fence_is_under_way_from_its_first_step_to_its_last(journal: Journal, new_run: NewRun) -> None:
+    run, other = new_run("cmp03", "cmp04"), new_run("cmp05")
+    for host in ("cmp03", "cmp04"):
+        journal.add_step(run["id"], host, "fencing", 1.0)
+    journal.add_step(other["id"], "cmp05", "fencing", 1.0)
+    journal.add_step(run["id"], "cmp03", "fenced", 2.0)
+    journal.add_step(run["id"], None, "first_evacuate", 2.0)
+    under_way = journal.fences_under_way("R")
+    assert {(it["host"], it["segment"]) for it in under_way} == {("cmp04", "rack1"), ("cmp05", "rack1")}
+    assert under_way[0]["holder"]["pid"]
+    assert journal.fences_under_way("S") == []
+    journal.add_step(run["id"], "cmp04", "not fenced", 3.0)
+    journal.close_run(other["id"], "abandoned")
+    assert journal.fences_under_way("R") == []
+    journal.add_step(run["id"], "cmp04", "fencing", 4.0)
+    assert [it["host"] for it in journal.fences_under_way("R")] == ["cmp04"]
