@@ -26,18 +26,22 @@ options:
     default: []
     suboptions:
       timeout:
-        description: Seconds for one try of the whole level, greater than 0.
+        description:
+          - Seconds for one try of the whole level, greater than 0; V(30) by default.
+          - With V(kdump), seconds after which a dump is no longer waited for; V(300) by default.
+          - Not with V(watchdog) and V(operator).
         type: float
-        default: 30.0
       tries:
         description:
-          - How often the level is tried, at least once.
+          - How often the level is tried, at least once; V(2) by default.
           - After an answer that another try cannot change, such as a wrong password told by Redfish, it is not
             tried again.
+          - Not with V(kdump), V(watchdog) and V(operator).
         type: int
-        default: 2
       devices:
-        description: The devices of the level. All of them must succeed, for example both power supplies.
+        description:
+          - The devices of the level. All of them must succeed, for example both power supplies.
+          - The methods V(kdump), V(watchdog) and V(operator) stand alone in their level.
         type: list
         elements: dict
         required: true
@@ -47,10 +51,14 @@ options:
               - V(ipmi) talks to a BMC with C(ipmitool).
               - V(redfish) talks to a BMC over HTTPS.
               - V(fence_agent) runs any fence agent of ClusterLabs that has the actions C(off) and C(status).
+              - V(kdump) waits while the host's crash kernel writes a dump, and then leaves the host to the next level. Only
+                with O(levels[].devices[].accept) it proves anything by itself.
+              - V(watchdog) waits until the agent on the host must have reset the machine. Only with O(run_id), where
+                the task has that option.
               - V(operator) stops here and asks for a person's confirmation. It has no options.
             type: str
             required: true
-            choices: [fence_agent, ipmi, operator, redfish]
+            choices: [fence_agent, ipmi, kdump, operator, redfish, watchdog]
           address:
             description:
               - With V(ipmi), the host name or address of the BMC.
@@ -58,7 +66,9 @@ options:
               - Required for both.
             type: str
           port:
-            description: UDP port of the BMC, V(623) by default. Only with V(ipmi).
+            description:
+              - With V(ipmi), the UDP port of the BMC, V(623) by default.
+              - With V(kdump), the UDP port of this machine at which C(fence_kdump) messages arrive, V(7410) by default.
             type: int
           username:
             description: Name of the BMC's user. Required for V(ipmi) and V(redfish).
@@ -106,6 +116,60 @@ options:
               - The agent gets them on its standard input. Some agents hand them on to other programs on the command
                 line, where a user of the controller can see them. C(fence_ipmilan) does, so prefer V(ipmi) to it.
             type: dict
+          from:
+            description:
+              - The host's own addresses, from which its crash kernel sends. Never those of the BMC.
+              - Required for V(kdump), and only with it.
+            type: list
+            elements: str
+          listen:
+            description:
+              - This machine's addresses at which the messages arrive.
+              - By default, for each address of the host, the one that this machine would use to talk to it. Name others,
+                such as a virtual address, here. Only with V(kdump).
+            type: list
+            elements: str
+          first:
+            description:
+              - Seconds to wait for the first message, V(15) by default. Nothing heard means that no dump is written.
+              - C(fence_kdump_send) sends every 10 seconds by default. Only with V(kdump).
+            type: float
+          quiet:
+            description:
+              - Seconds without another message after which the dump counts as written, V(25) by default.
+              - Keep it above the interval of the messages. Only with V(kdump).
+            type: float
+          accept:
+            description:
+              - Whether the first message proves that the host is dead, V(false) by default. Its VMs are then evacuated
+                while the dump is written, and its power is not cut.
+              - Whoever can send a datagram from an address of the host to this machine can then have its VMs started a
+                second time. Only with V(kdump).
+            type: bool
+          heartbeat_interval:
+            description: Seconds between two heartbeats of the host's agent, V(15) by default. Only with V(watchdog).
+            type: float
+          heartbeat_timeout:
+            description: Seconds for which the agent waits for an answer, V(5) by default. Only with V(watchdog).
+            type: float
+          threshold:
+            description: Heartbeats in a row that must fail, V(3) by default. Only with V(watchdog).
+            type: int
+          peer_time:
+            description:
+              - Seconds that the agent takes to find out that no majority of the responders hears it, V(30) by default.
+              - Only with V(watchdog).
+            type: float
+          device_timeout:
+            description:
+              - Seconds after which the watchdog device resets a machine that does not feed it, V(60) by default.
+              - Only with V(watchdog).
+            type: float
+          safe_time:
+            description:
+              - Seconds of silence after which the machine has been reset. By default, and at the least, (interval + timeout)
+                × threshold + peer time + device timeout + 30. Less is refused. Only with V(watchdog).
+            type: float
   identity:
     description:
       - The machine that the devices must report. Compared before anything is switched off.

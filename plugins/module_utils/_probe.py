@@ -38,15 +38,17 @@ def probe(urls: t.Sequence[str], timeout: float) -> dict[str, str]:
     return {url: tried.result() for url, tried in tries.items()}
 
 
-def signs_of_life(results: t.Mapping[str, str]) -> list[str]:
+def signs_of_life(results: t.Mapping[str, str], may_refuse: bool = False) -> list[str]:
     """The URLs behind which something lives.
 
     A refusal is sent by a living kernel. From a loopback address it is our own kernel's, and says nothing.
+
+    :param may_refuse: A kernel that only writes a crash dump lives there, as is known.
     """
     return [
         url
         for url, result in results.items()
-        if result == ANSWERS or (result == REFUSED and not _is_loopback(endpoint(url)[0]))
+        if result == ANSWERS or (result == REFUSED and not may_refuse and not _is_loopback(endpoint(url)[0]))
     ]
 
 

@@ -14,6 +14,7 @@ import concurrent.futures
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CertificateError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.certificate import proves, refuses
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._probe import probe, signs_of_life
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._run import Run
 
@@ -52,6 +53,7 @@ class Watch:
         self._clock, self._wait, self._say = clock, wait, say
         self._seen: dict[str, Json] = {}
         self._certificates: dict[str, str] = {}
+        self._may_refuse: dict[str, bool] = {}
         self._next_look = 0.0
         self._prober = concurrent.futures.ThreadPoolExecutor(1)
         self._asked: concurrent.futures.Future[dict[str, str]] | None = None
@@ -81,7 +83,8 @@ class Watch:
             self._check_certificate(host)
         answers = self._answers(sorted({url for urls in self._probes.values() for url in urls}))
         for host, urls in self._probes.items():
-            signs = self._from_nova(host) + signs_of_life({url: answers[url] for url in urls})
+            signs = self._from_nova(host)
+            signs += signs_of_life({url: answers[url] for url in urls}, self._may_refuse[host])
             if signs:
                 self.lives(host, "; ".join(signs))
 
@@ -97,9 +100,10 @@ class Watch:
             raise CertificateError(f"{host} has no power certificate in this run: fence it first (host_fence).")
         if certificate["state"] != "valid":
             raise CertificateError(f"The power certificate of {host} is void: {certificate['void_reason']}.")
-        if not _proves_off(certificate["certificate"]):
+        if not proves(certificate["certificate"]):
             raise CertificateError(f"The power certificate of {host} does not prove that it is off. Fence it again.")
         self._certificates[host] = certificate["id"]
+        self._may_refuse[host] = refuses(certificate["certificate"])
 
     def _from_nova(self, host: str) -> list[str]:
         """Nova's record of the service, compared only with itself: clocks of other machines say nothing here."""
@@ -138,10 +142,3 @@ class Watch:
         verdicts = self._run.journal.verdicts(self._run.id)
         facts: Json = verdicts[-1]["snapshot"]["hosts"].get(host, {}) if verdicts else {}
         return facts.get("state") == "down" and facts.get("forced_down") is False
-
-
-def _proves_off(certificate: Json) -> bool:
-    """Read back as off, or answered for by a named person with a reason."""
-    if certificate["kind"] == "operator":
-        return bool(certificate["confirmed_by"] and certificate["confirmed_reason"])
-    return bool(certificate["observed_state"] == "off")

@@ -11,12 +11,17 @@ short_description: Switch a compute host off and prove it
 version_added: 0.1.0
 description:
   - Switches a host off through the levels of O(levels), in order, and returns a power certificate.
+  - With O(run_id), the steps C(fencing), right before the first device is told to switch off, and C(fenced) or
+    C(not fenced) are journaled. A run that was paused before the first one stops there.
   - A device succeeds only when its power state is read back as off. What it answers to the command proves nothing,
     and a refusal is no failure when the host turns out to be off.
   - Each device is asked for its identity first, where it can tell. One that belongs to another machine ends its
     level with nothing switched off.
+  - A level may also be a wait that proves something by itself, such as V(watchdog). It switches nothing off, and its
+    certificate says what was observed instead.
   - Afterwards the endpoints of O(probe) must be silent. Whatever connects is a sign of life, and so is a refused
-    connection, unless the address is a loopback address. The level then counts as failed.
+    connection, unless the address is a loopback address or a crash kernel is known to run there. The level then counts
+    as failed.
   - Fails when no level succeeds, naming every attempt.
 extends_documentation_fragment:
   - openstack_ha.recovery.attributes
@@ -29,7 +34,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     details:
-      - Logs in to the devices, compares their identity and reads the power state.
+      - Logs in to the devices, compares their identity and reads the power state. Waits are not waited for.
   idempotent:
     details:
       - A host that is read back as off is not switched off again. The certificate is made anew each time.
@@ -118,12 +123,17 @@ attempts:
     try: {description: "The try, counted from 1. Not for probes.", type: int}
     method: {description: The fencing method or V(probe)., type: str}
     address: {description: Where the device is. Not for probes., type: str}
-    tried: {description: What was done with it., type: list, elements: str}
+    tried: {description: What was done., type: list, elements: str}
     identity: {description: "V(matched), V(mismatch), V(unreadable) or V(not_configured). Not for probes.", type: str}
     reported: {description: The identity it reported. Not for probes., type: dict}
-    answer: {description: "What it answered to the power-off. For probes, a dictionary of results.", type: raw}
+    answer:
+      description: What it answered to the power-off, or what a wait has shown. For probes, a dictionary of results.
+      type: raw
     error: {description: What went wrong. Not for probes., type: str}
-    observed_state: {description: "The power state read last. For probes, V(silent) or V(alive).", type: str}
+    observed_state:
+      description:
+        - The power state read last, or what a wait has observed. For probes, V(silent) or V(alive).
+      type: str
     seconds: {description: How long it took., type: float}
 certificate:
   description: The proof that the host is off. Null in check mode.
@@ -138,7 +148,12 @@ certificate:
     identity:
       description: V(matched), V(unreadable) or V(not_configured). V(mismatch) is possible with kind V(operator) only.
       type: str
-    observed_state: {description: "V(off). With kind V(operator), whatever the devices told last.", type: str}
+    observed_state:
+      description:
+        - What was observed, and nothing else. V(off) with the kinds of devices, V(crash kernel) with kind V(kdump),
+          V(watchdog expired) with kind V(watchdog).
+        - With kind V(operator), whatever the devices told last.
+      type: str
     observed_at: {description: "When it was observed, UTC. For people.", type: str}
     evidence: {description: The same as RV(attempts)., type: list, elements: dict}
     confirmed_by: {description: The person. Only with kind V(operator)., type: str}
@@ -151,10 +166,16 @@ import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError, RecoveryError
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing import certificate, identity, report
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing import (
+    agent,
+    certificate,
+    identity,
+    report,
+)
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import OFF, FencingError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.levels import Fencing, Hooks, Outcome
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.methods import LEVELS_SPEC, parse_levels
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.record import Record
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.world import real_world
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._probe import endpoint
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
@@ -167,17 +188,19 @@ def run(call: Call) -> Result:
     world = real_world()
     levels = parse_levels(call.params["levels"], world)
     with _run.attached(call.params, [host]) as recovery, _kept(recovery, host):
-        hooks = Hooks(lambda: recovery.lease.renew(host) if recovery else None, call.warn, call.progress)
-        fencing = Fencing(host, call.params["identity"], world, hooks, dry=call.check_mode)
+        record = Record(None if call.check_mode else recovery, host)
+        hooks = Hooks(record.before_power_off, record.while_waiting, call.warn, call.progress)
+        known = agent.of_run(recovery, host) if recovery else None
+        fencing = Fencing(host, call.params["identity"], world, hooks, call.check_mode, known)
         try:
             outcome = fencing.run(levels, call.params["probe"], call.params["probe_timeout"])
             proof = _proof(fencing, call, world.utc)
         except RecoveryError as error:
+            record.not_fenced()
             error.facts.update(attempts=fencing.outcome.evidence, changed=fencing.outcome.commanded)
             raise
-        if recovery and proof:
-            recovery.journal.add_certificate(recovery.id, host, proof)
-            recovery.step("fenced", host)
+        if proof:
+            record.fenced(proof)
     return _result(call, outcome, proof)
 
 
@@ -207,7 +230,7 @@ def _proof(fencing: Fencing, call: Call, utc: t.Callable[[], str]) -> certificat
     """The certificate; None in check mode. Raises FencingError when there is no proof."""
     outcome, params, host = fencing.outcome, call.params, fencing.host
     if outcome.level:
-        return None if call.check_mode else certificate.by_devices(host, outcome, utc())
+        return None if call.check_mode else certificate.by_level(host, outcome, utc())
     if params["confirmed_by"] and not outcome.alive:
         if call.check_mode:
             return None
@@ -218,7 +241,7 @@ def _proof(fencing: Fencing, call: Call, utc: t.Callable[[], str]) -> certificat
 
 
 def _result(call: Call, outcome: Outcome, proof: certificate.Certificate | None) -> Result:
-    would_switch = call.check_mode and bool(outcome.level) and outcome.after != OFF
+    would_switch = call.check_mode and outcome.switches and outcome.after != OFF
     power = {"before": outcome.before, "after": OFF if would_switch else outcome.after}
     return {
         "changed": outcome.commanded or would_switch,

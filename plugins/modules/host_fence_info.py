@@ -88,8 +88,8 @@ def run(call: Call) -> Result:
 def _device(level: Level, attempt: Attempt) -> Result:
     return {
         "level": level.number,
-        "method": attempt.device.NAME,
-        "address": attempt.device.address,
+        "method": attempt.method.NAME,
+        "address": attempt.method.address,
         "ok": attempt.error is None,
         "reachable": attempt.reached,
         "power_state": attempt.state,

@@ -4,12 +4,17 @@
 
 """What a fencing method is, and what it gets from outside. PRIVATE to this collection: may change at any time.
 
-A method turns three questions into the language of one kind of device: who are you, is the power on,
-switch it off. It decides nothing: :mod:`levels` does, and believes only a power state that was read back.
+There are three kinds of methods:
+
+* A :class:`Device` turns three questions into the language of one kind of power switch: who are you, is the
+  power on, switch it off. It decides nothing: :mod:`levels` does, and believes only what was read back.
+* A :class:`Wait` cuts no power. It lets time pass and tells what that has shown, which may be a proof.
+* A :class:`Person` has to be asked.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing as t
 
@@ -31,10 +36,6 @@ class FencingError(RecoveryError):
 
 class FencingRefused(FencingError):
     """The same as FencingError, where another try cannot help: wrong password, missing program."""
-
-
-class OperatorNeeded(FencingError):
-    """Only a person can say that the host is off."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +70,28 @@ class HttpOpener(t.Protocol):
     ) -> HttpAnswer: ...
 
 
+class Ear(t.Protocol):
+    """Listens for datagrams."""
+
+    def hear(self, timeout: float) -> tuple[str, bytes] | None:
+        """The source address and the content of the next datagram; None when none came in time."""
+
+
+class Listen(t.Protocol):
+    """Opens an ear for the datagrams that come from some addresses; raises FencingError when it cannot.
+
+    :param here: Own addresses at which they arrive; empty for those that a connection to the sources would have.
+    """
+
+    def __call__(
+        self, sources: t.Sequence[str], port: int, here: t.Sequence[str]
+    ) -> contextlib.AbstractContextManager[Ear]: ...
+
+
+def _deaf(sources: t.Sequence[str], port: int, here: t.Sequence[str]) -> contextlib.AbstractContextManager[Ear]:
+    raise FencingRefused("nothing can be heard here")
+
+
 @dataclasses.dataclass(frozen=True)
 class World:
     """Everything outside that fencing touches.
@@ -84,33 +107,82 @@ class World:
     clock: t.Callable[[], float]
     wait: t.Callable[[float], None]
     utc: t.Callable[[], str]
+    listen: Listen = _deaf
 
 
 @dataclasses.dataclass(frozen=True)
-class Level:
-    """Devices that must all succeed.
+class Sighting:
+    """What one witness said last about the agent on a host that resets it when nobody hears it.
 
-    :param number: Counted from 1, as people do.
-    :param timeout: Seconds for one try of the whole level.
+    :param armed: Whether the agent said that it would reset the machine.
+    :param at: When, for people; changes with each sighting.
+    :param heard: The same moment on our monotonic clock; None when it cannot be told, as another machine heard it.
     """
 
-    number: int
-    devices: list[Device]
-    timeout: float = 30.0
-    tries: int = 2
+    source: str
+    armed: bool
+    at: str
+    heard: float | None = None
 
 
-class Device:
-    """One device that can cut the power of one host.
+@dataclasses.dataclass(frozen=True)
+class Agent:
+    """What the journal knows of the agent on a host.
 
-    All methods raise FencingError when there was no usable answer within ``timeout`` seconds.
+    :param sightings: Reads the last sighting of each witness.
+    :param first: What that was before the fencing began.
+    :param lived_until: When others last saw the host alive, on a wall clock; None if nobody can tell.
     """
+
+    sightings: t.Callable[[], list[Sighting]]
+    first: t.Sequence[Sighting]
+    lived_until: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Vigil:
+    """What a wait is about.
+
+    :param began: When the fencing of the host began, on the monotonic clock.
+    :param timeout: Seconds that the level has, for methods that have this option.
+    :param go_on: Called between two looks; what it raises ends the fencing.
+    :param agent: What is known of it; None where there is no journal.
+    """
+
+    host: str
+    began: float
+    timeout: float
+    go_on: t.Callable[[], None]
+    agent: Agent | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What a wait has shown.
+
+    :param state: What was observed, in the word for it.
+    :param told: The same for people.
+    :param proven: Whether it proves that the host cannot run its guests; otherwise the next level goes on.
+    """
+
+    state: str
+    told: str
+    proven: bool = False
+
+
+_Spec = t.Dict[str, t.Dict[str, t.Any]]
+
+
+class Method:
+    """What can be written down as ``method`` of a device."""
 
     NAME: t.ClassVar[str]
     #: Options of the method, as in an argument_spec.
-    OPTIONS: t.ClassVar[dict[str, dict[str, t.Any]]]
-    #: Whether there is something to talk to at all.
-    REMOTE: t.ClassVar[bool] = True
+    OPTIONS: t.ClassVar[_Spec]
+    #: Options of the level that it stands in.
+    LEVEL: t.ClassVar[_Spec] = {}
+    #: What its certificate says was observed; empty where observing proves nothing.
+    PROOF: t.ClassVar[str] = ""
 
     def __init__(self, options: t.Mapping[str, t.Any], world: World) -> None:
         self.options = options
@@ -128,20 +200,10 @@ class Device:
         """Where the device is, for people."""
         return str(self.options.get("address", ""))
 
-    def identity(self, timeout: float) -> Identity:
-        """Which machine it switches; empty when this kind of device, or this one, does not tell."""
-        raise NotImplementedError
-
-    def power_state(self, timeout: float) -> str:
-        """What it reports right now: ``on``, ``off``, or ``unknown`` for anything else."""
-        raise NotImplementedError
-
-    def power_off(self, timeout: float) -> str:
-        """Ask it to cut the power at once, without shutting down; return what it answered.
-
-        The answer is evidence and proves nothing. A refusal is an answer, too.
-        """
-        raise NotImplementedError
+    @classmethod
+    def can_prove(cls, options: t.Mapping[str, t.Any]) -> bool:
+        """Whether the method, with these options, can prove anything by itself."""
+        return bool(cls.PROOF)
 
     def secrets(self) -> list[str]:
         """Values that must not be seen anywhere."""
@@ -157,3 +219,64 @@ class Device:
         for secret in filter(None, self.secrets()):
             text = text.replace(secret, "********")
         return " ".join(text.split())[:_LONGEST_ANSWER]
+
+
+class Device(Method):
+    """One device that can cut the power of one host.
+
+    All methods raise FencingError when there was no usable answer within ``timeout`` seconds.
+    """
+
+    LEVEL: t.ClassVar[_Spec] = {"timeout": {"type": "float", "default": 30.0}, "tries": {"type": "int", "default": 2}}
+    PROOF: t.ClassVar[str] = OFF
+
+    def identity(self, timeout: float) -> Identity:
+        """Which machine it switches; empty when this kind of device, or this one, does not tell."""
+        raise NotImplementedError
+
+    def power_state(self, timeout: float) -> str:
+        """What it reports right now: ``on``, ``off``, or ``unknown`` for anything else."""
+        raise NotImplementedError
+
+    def power_off(self, timeout: float) -> str:
+        """Ask it to cut the power at once, without shutting down; return what it answered.
+
+        The answer is evidence and proves nothing. A refusal is an answer, too.
+        """
+        raise NotImplementedError
+
+
+class Wait(Method):
+    """Something that only time shows. It stands alone in its level, and is done once."""
+
+    #: What is done, in the evidence.
+    TRIED: t.ClassVar[str]
+    #: Whether a refused connection is no sign of life while its proof counts.
+    REFUSES: t.ClassVar[bool] = False
+
+    def ready(self, vigil: Vigil) -> str:
+        """Look whether the wait could begin, and tell what it would do; raise FencingError if it could not."""
+        raise NotImplementedError
+
+    def observe(self, vigil: Vigil) -> Finding:
+        """Wait, and tell what was seen; raise FencingError when that is not what must be seen."""
+        raise NotImplementedError
+
+
+class Person(Method):
+    """Somebody has to be asked. It stands alone in its level."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """Devices that must all succeed, or something else alone.
+
+    :param number: Counted from 1, as people do.
+    :param timeout: Seconds for one try of the whole level.
+    """
+
+    number: int
+    devices: t.Sequence[Device] = ()
+    timeout: float = 30.0
+    tries: int = 2
+    alone: Wait | Person | None = None

@@ -13,31 +13,43 @@ import typing as t
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import Device, Level, World
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import (
+    Device,
+    Level,
+    Method,
+    Person,
+    Wait,
+    World,
+)
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.fence_agent import FenceAgent
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.ipmi import Ipmi
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.kdump import Kdump
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.operator import Operator
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.redfish import Redfish
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.watchdog import Watchdog
 
 #: In alphabetical order.
-METHODS: dict[str, type[Device]] = {
+METHODS: dict[str, type[Method]] = {
     "fence_agent": FenceAgent,
     "ipmi": Ipmi,
+    "kdump": Kdump,
     "operator": Operator,
     "redfish": Redfish,
+    "watchdog": Watchdog,
 }
 
 _Spec = t.Dict[str, t.Dict[str, t.Any]]
+_Options = t.Dict[str, t.Any]
+_Written = t.Tuple[t.Type[Method], _Options]
 
-_LEVEL_SPEC: _Spec = {
-    "timeout": {"type": "float", "default": 30.0},
-    "tries": {"type": "int", "default": 2},
-    "devices": {"type": "list", "required": True},
-}
+_DEVICES: _Spec = {"devices": {"type": "list", "required": True}}
 
 
 def _device_spec() -> _Spec:
-    """The options of all methods, without defaults: what a method does not know must be told from what it was given."""
+    """The options of all methods, without defaults: what a method does not know must be told from what it was given.
+
+    The same holds for the options of a level.
+    """
     spec: _Spec = {"method": {"type": "str", "required": True, "choices": list(METHODS)}}
     for method in METHODS.values():
         for name, option in method.OPTIONS.items():
@@ -52,7 +64,8 @@ LEVELS_SPEC: dict[str, t.Any] = {
     "elements": "dict",
     "default": [],
     "options": {
-        **_LEVEL_SPEC,
+        "timeout": {"type": "float"},
+        "tries": {"type": "int"},
         "devices": {"type": "list", "required": True, "elements": "dict", "options": _device_spec()},
     },
 }
@@ -73,29 +86,60 @@ def parse_levels(levels: t.Any, world: World, path: str = "levels") -> list[Leve
     :raises ConfigError: The message starts with the path of what is wrong.
     """
     return [
-        Level(
-            number=number,
-            devices=[METHODS[method](options, world) for method, options in devices],
-            timeout=level["timeout"],
-            tries=level["tries"],
-        )
-        for number, (level, devices) in enumerate(_read(levels, path), start=1)
+        _level(number, level, [method(options, world) for method, options in written])
+        for number, (level, written) in enumerate(_read(levels, path), start=1)
     ]
 
 
-def _read(levels: t.Any, path: str) -> t.Iterator[tuple[dict[str, t.Any], list[tuple[str, dict[str, t.Any]]]]]:
+def _level(number: int, options: _Options, methods: list[Method]) -> Level:
+    alone = next((method for method in methods if isinstance(method, (Wait, Person))), None)
+    devices = [method for method in methods if isinstance(method, Device)]
+    numbers = {key: options[key] for key in ("timeout", "tries") if key in options}
+    return Level(number=number, devices=devices, alone=alone, **numbers)
+
+
+def can_prove(level: Level) -> bool:
+    """Whether the level can end in a certificate without anybody being asked."""
+    return level.alone.can_prove(level.alone.options) if level.alone else bool(level.devices)
+
+
+def _read(levels: t.Any, path: str) -> t.Iterator[tuple[_Options, list[_Written]]]:
     if not isinstance(levels, list):
         raise ConfigError(f"{path}: must be a list of levels.")
     for number, given in enumerate(levels):
         here = f"{path}[{number}]"
-        level = _validated(given, _LEVEL_SPEC, here, "a level")
+        written = _written(given, here)
+        kind = written[0][0]
+        what = "a level" if issubclass(kind, Device) else f"a level with the method {kind.NAME}"
+        level = _validated(given, {**_DEVICES, **kind.LEVEL}, here, what)
         _check_numbers(level, here)
-        if not level["devices"]:
-            raise ConfigError(f"{here}.devices: must name at least one device.")
-        yield level, [_device(device, f"{here}.devices[{place}]") for place, device in enumerate(level["devices"])]
+        _check_order(written, number + 1 == len(levels), here)
+        yield level, written
 
 
-def _device(given: t.Any, path: str) -> tuple[str, dict[str, t.Any]]:
+def _written(given: t.Any, path: str) -> list[_Written]:
+    """The methods of a level, which decide what other options it may have."""
+    if not isinstance(given, dict):
+        raise ConfigError(f"{path}: must be a mapping.")
+    devices = given.get("devices")
+    if devices is None:
+        raise ConfigError(f"{path}: a level: missing required arguments: devices.")
+    if not isinstance(devices, list) or not devices:
+        raise ConfigError(f"{path}.devices: must name at least one device.")
+    return [_device(device, f"{path}.devices[{place}]") for place, device in enumerate(devices)]
+
+
+def _check_order(written: list[_Written], last: bool, path: str) -> None:
+    for place, (method, options) in enumerate(written):
+        if not issubclass(method, Device) and len(written) > 1:
+            raise ConfigError(f"{path}.devices[{place}]: {method.NAME} must stand alone in its level.")
+        if issubclass(method, Wait) and last and not method.can_prove(options):
+            raise ConfigError(
+                f"{path}.devices[{place}]: {method.NAME} proves nothing with these options, so a level must follow."
+            )
+
+
+def _device(given: t.Any, path: str) -> _Written:
     if not isinstance(given, dict):
         raise ConfigError(f"{path}: must be a mapping with the key 'method' and the options of that method.")
     options = dict(given)
@@ -108,7 +152,7 @@ def _device(given: t.Any, path: str) -> tuple[str, dict[str, t.Any]]:
         method.check({key: value for key, value in checked.items() if not _is_template(value)})
     except ConfigError as error:
         raise ConfigError(f"{path}.{error.message}") from error
-    return name, checked
+    return method, checked
 
 
 def _validated(given: t.Any, spec: _Spec, path: str, what: str) -> dict[str, t.Any]:
@@ -131,7 +175,7 @@ def _validated(given: t.Any, spec: _Spec, path: str, what: str) -> dict[str, t.A
 
 
 def _check_numbers(level: t.Mapping[str, t.Any], path: str) -> None:
-    timeout, tries = level["timeout"], level["tries"]
+    timeout, tries = level.get("timeout", 1.0), level.get("tries", 1)
     if not _is_template(timeout) and not (timeout > 0 and math.isfinite(timeout)):
         raise ConfigError(f"{path}.timeout: must be a number of seconds greater than 0, not {timeout}.")
     if not _is_template(tries) and tries < 1:
@@ -139,4 +183,6 @@ def _check_numbers(level: t.Mapping[str, t.Any], path: str) -> None:
 
 
 def _is_template(value: t.Any) -> bool:
+    if isinstance(value, list):
+        return any(_is_template(item) for item in value)
     return isinstance(value, str) and ("{{" in value or "{%" in value)

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import (
-    Device,
-    Identity,
-    OperatorNeeded,
-)
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import Person
 
 
-class Operator(Device):
+class Operator(Person):
     """A level with this method stops and asks; it never confirms anything by itself.
 
     The confirmation is given with the options ``confirmed_by`` and ``confirmed_reason`` of one task, so it
@@ -24,20 +20,7 @@ class Operator(Device):
 
     NAME = "operator"
     OPTIONS: t.ClassVar[dict[str, dict[str, t.Any]]] = {}
-    REMOTE = False
 
     def describe(self) -> str:
         """There is no device."""
         return "a person"
-
-    def identity(self, timeout: float) -> Identity:
-        """Stop and ask."""
-        raise OperatorNeeded("this level asks for a person's confirmation")
-
-    def power_state(self, timeout: float) -> str:
-        """Stop and ask."""
-        raise OperatorNeeded("this level asks for a person's confirmation")
-
-    def power_off(self, timeout: float) -> str:
-        """Stop and ask."""
-        raise OperatorNeeded("this level asks for a person's confirmation")

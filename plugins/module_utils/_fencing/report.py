@@ -11,7 +11,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.lev
 
 def failure(host: str, outcome: Outcome) -> str:
     """What was tried, what came back, and what to do."""
-    parts = [f"{host} is not proven to be powered off, so none of its VMs may be started elsewhere."]
+    parts = [f"{host} is not proven to be off or dead, so none of its VMs may be started elsewhere."]
     parts += [_line(entry) for entry in outcome.evidence]
     if outcome.asked:
         parts.append(f"Level {outcome.asked} asks for a person's confirmation.")
@@ -31,7 +31,7 @@ def _line(entry: Evidence) -> str:
     said = "; ".join(filter(None, [entry["answer"] and f"answered '{entry['answer']}'", entry["error"]]))
     return (
         f"Level {entry['level']} try {entry['try']}, {entry['method']} {entry['address']}, {entry['seconds']:.1f} s: "
-        f"{said or 'no complaint'} (power state {entry['observed_state']})."
+        f"{said or 'no complaint'} (observed: {entry['observed_state']})."
     )
 
 

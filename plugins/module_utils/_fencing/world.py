@@ -27,6 +27,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.con
     HttpAnswer,
     World,
 )
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.udp import listen
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._probe import probe
 
 _LARGEST_BODY = 1 << 20
@@ -34,7 +35,9 @@ _LARGEST_BODY = 1 << 20
 
 def real_world() -> World:
     """The outside as it is."""
-    return World(run=run_command, http=http_request, probe=probe, clock=time.monotonic, wait=time.sleep, utc=_utc)
+    return World(
+        run=run_command, http=http_request, probe=probe, clock=time.monotonic, wait=time.sleep, utc=_utc, listen=listen
+    )
 
 
 def run_command(argv: list[str], *, env: dict[str, str], stdin: str, timeout: float) -> Completed:

@@ -20,7 +20,7 @@ from ansible_collections.openstack_ha.recovery.plugins.modules import (
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.cloud import FakeCloud, topology
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.nova import Json
 
-PROOF = {"kind": "bmc", "observed_state": "off"}
+PROOF = {"kind": "ipmi", "observed_state": "off"}
 
 
 class WrongOptions(Exception):

@@ -162,6 +162,11 @@ def test_a_change_by_a_person_is_no_heartbeat_but_the_next_one_is(site: Site) ->
     ("certificate", "words"),
     [
         ({"observed_state": "on"}, "does not prove"),
+        ({"observed_state": "crash kernel"}, "does not prove"),
+        ({"kind": "kdump"}, "does not prove"),
+        ({"kind": "kdump", "observed_state": "silent"}, "does not prove"),
+        ({"kind": "watchdog", "observed_state": "crash kernel"}, "does not prove"),
+        ({"kind": "luck"}, "does not prove"),
         ({"kind": "operator", "confirmed_by": "Ada"}, "does not prove"),
         ({"kind": "operator", "confirmed_reason": "cords"}, "does not prove"),
     ],
@@ -170,6 +175,37 @@ def test_a_certificate_that_proves_nothing_is_refused(site: Site, certificate: J
     site.certify(**certificate)
     with pytest.raises(CertificateError, match=words):
         site.watch(URL).check()
+
+
+def test_a_kernel_that_writes_a_dump_may_refuse_connections_but_not_answer(site: Site) -> None:
+    site.certify(kind="kdump", observed_state="crash kernel")
+    watch = site.watch(URL)
+    watch.check()
+    site.answers[URL] = "refused"
+    for _look in range(3):
+        site.clock.advance(_watch.LOOK)
+        watch.check()
+    assert site.voided() == ""
+    site.answers[URL] = "answers"
+    site.clock.advance(_watch.LOOK)
+    watch.check()  # what was answered the time before
+    site.clock.advance(_watch.LOOK)
+    with pytest.raises(CertificateError, match="STOP: cmp01 shows life"):
+        watch.check()
+    assert URL in site.voided()
+
+
+def test_a_heartbeat_voids_what_a_crash_kernel_or_a_watchdog_proved(site: Site) -> None:
+    for proof in ({"kind": "kdump", "observed_state": "crash kernel"},
+                  {"kind": "watchdog", "observed_state": "watchdog expired"}):  # fmt: skip
+        site.open_run()
+        site.certify(**proof)
+        watch = site.watch(URL)
+        watch.check()
+        site.service["updated_at"] += "+"
+        site.clock.advance(_watch.LOOK)
+        with pytest.raises(CertificateError, match="reported to Nova again"):
+            watch.check()
 
 
 def test_the_word_of_a_named_person_with_a_reason_counts(site: Site) -> None:

@@ -70,7 +70,7 @@ def test_what_is_returned_is_what_is_documented(tasks: Tasks, run_id: str) -> No
     assert set(result["ledger"][0]) == set(documented["ledger"]["contains"])
 
 
-@pytest.mark.parametrize("proof", [None, {"kind": "bmc", "observed_state": "unknown"}])
+@pytest.mark.parametrize("proof", [None, {"kind": "ipmi", "observed_state": "unknown"}])
 def test_without_proof_that_the_host_is_off_no_call_is_made(
     tasks: Tasks, run_id: str, proof: dict[str, str] | None
 ) -> None:

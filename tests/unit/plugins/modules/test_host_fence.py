@@ -193,7 +193,7 @@ def test_the_certificate_of_a_run_is_in_the_journal(journal: Journal, run_params
     assert kept
     assert kept["state"] == "valid"
     assert kept["certificate"] == certificate
-    assert [step["name"] for step in journal.steps(run_params["run_id"])] == ["fenced"]
+    assert [step["name"] for step in journal.steps(run_params["run_id"])] == ["fencing", "fenced"]
 
 
 @pytest.mark.usefixtures("world")

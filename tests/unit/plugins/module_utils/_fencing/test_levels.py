@@ -13,6 +13,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.con
     ON,
     UNKNOWN,
     FencingRefused,
+    Level,
 )
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.levels import (
     Fencing,
@@ -31,6 +32,10 @@ def fence(clock: Clock, *levels: t.Any, expected: t.Any = (), probe: t.Any = Non
     world = fake_world(clock, **({"probe": lambda urls, timeout: dict.fromkeys(urls, probe)} if probe else {}))
     fencing = Fencing("cmp03", dict(expected), world, Hooks(**hooks))
     return fencing.run(levels, [SSH] if probe else [])
+
+
+def person(clock: Clock, number: int) -> Level:
+    return Level(number=number, alone=Operator({}, fake_world(clock)))
 
 
 def test_a_host_that_goes_off_is_read_back_and_proven() -> None:
@@ -195,7 +200,7 @@ def test_after_a_lie_the_next_level_can_still_prove_it() -> None:
 def test_an_operator_level_stops_and_asks() -> None:
     clock = Clock()
     stuck, last = FakeDevice(clock, off_after=None), FakeDevice(clock)
-    outcome = fence(clock, level(stuck), level(Operator({}, fake_world(clock)), number=2), level(last, number=3))
+    outcome = fence(clock, level(stuck), person(clock, number=2), level(last, number=3))
     assert not outcome.off
     assert outcome.asked == 2
     assert not last.timeouts
@@ -254,7 +259,7 @@ def test_every_error_in_the_evidence_is_without_secrets() -> None:
 def test_a_survey_looks_at_all_devices_and_changes_nothing() -> None:
     clock = Clock()
     good, bad = FakeDevice(clock, told=OURS), FakeDevice(clock, read_errors=[broken()])
-    levels = [level(good), level(bad, number=2), level(Operator({}, fake_world(clock)), number=3)]
+    levels = [level(good), level(bad, number=2), person(clock, number=3)]
     seen = Fencing("cmp03", {}, fake_world(clock), dry=True).survey(levels)
     assert [(found.number, attempt.reached) for found, attempt in seen] == [(1, True), (2, False)]
     assert seen[0][1].identity == OURS

@@ -18,8 +18,8 @@ PROBE = {"level": 1, "method": "probe", "answer": {"tcp://192.0.2.3:22": "answer
 
 def test_a_failure_says_what_was_tried_what_came_back_and_what_to_do() -> None:
     text = failure("cmp03", Outcome(evidence=[ATTEMPT], asked=2))
-    assert "cmp03 is not proven to be powered off" in text
-    assert "Level 1 try 2, ipmi 10.0.0.13:623, 10.0 s: gave no answer within 10.0 s (power state unknown)." in text
+    assert "cmp03 is not proven to be off or dead" in text
+    assert "Level 1 try 2, ipmi 10.0.0.13:623, 10.0 s: gave no answer within 10.0 s (observed: unknown)." in text
     assert "Level 2 asks for a person's confirmation." in text
     assert text.endswith("-e failed_hosts=cmp03 -e confirmed_dead_by=NAME -e confirmed_dead_reason=TEXT")
 
