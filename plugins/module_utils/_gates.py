@@ -4,17 +4,27 @@
 
 """The gates between "a host seems to have failed" and powering it off. PRIVATE: may change at any time.
 
-Pure: one snapshot (plain data) in, one verdict per host out. Gates are asked in the order of
-:data:`GATES`; the first that objects decides. Missing facts close a gate.
+Pure: one snapshot and one policy (plain data) in, one verdict per suspect out, always the same for the same. Gates are
+asked in the order of :data:`GATES`; the first that objects decides.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import hashlib
 import typing as t
 
-Snapshot = t.Mapping[str, t.Any]
-Facts = t.Mapping[str, t.Any]
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates_cloud import crowded
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates_scene import (
+    Case,
+    Objection,
+    Policy,
+    Scene,
+    Snapshot,
+)
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates_table import GATES, INPUTS, Gate
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import defaults
+
+Json = t.Dict[str, t.Any]
 
 #: The words of a verdict.
 VERDICTS = {
@@ -25,167 +35,124 @@ VERDICTS = {
     "ignore": "expected; recorded and nothing else",
 }
 
-#: Defaults of the policy values that gates use.
-POLICY = {"max_hosts_at_once": 1}
 
+def decide(
+    snapshot: Snapshot, policy: Policy | None = None, gates: t.Sequence[Gate] = GATES, full: bool = False
+) -> dict[str, Json]:
+    """Give a verdict for each suspect of the snapshot.
 
-@dataclasses.dataclass(frozen=True)
-class Objection:
-    """Why a gate stays closed, and the verdict that follows."""
+    A person's answer turns ``ask`` into what was answered, and nothing else.
 
-    verdict: str
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Gate:
-    """One question that must be answered well before a host may be fenced.
-
-    :param inputs: Names of the facts it looks at, for the record.
-    :param missing: What missing facts mean.
+    :param policy: The complete policy; None: the defaults.
+    :param full: Ask also the gates after the one that decides.
     """
-
-    name: str
-    question: str
-    inputs: tuple[str, ...]
-    missing: str
-    ask: t.Callable[[Facts, Snapshot, t.Mapping[str, t.Any]], t.Optional[Objection]]
-
-
-def decide(snapshot: Snapshot, policy: t.Mapping[str, t.Any] | None = None) -> dict[str, dict[str, t.Any]]:
-    """Give a verdict for each host of the snapshot.
-
-    A person's answer (``snapshot["answer"]``) turns ``ask`` into what was answered, and nothing else.
-    """
-    rules = {**POLICY, **(policy or {})}
-    return {host: _decide_one(facts, snapshot, rules) for host, facts in sorted(snapshot["hosts"].items())}
+    scene = Scene(snapshot, defaults() if policy is None else policy)
+    hearings = {host: _Hearing(Case(host, scene), full) for host in scene.suspects}
+    for together in (False, True):
+        rows = [_Row(gate, scene) for gate in gates if gate.together is together]
+        for hearing in hearings.values():
+            hearing.pass_through(rows)
+        # What is not known of a host may be that it is dead: then it is one more that has failed.
+        scene.budgets.want(host for host, hearing in hearings.items() if hearing.counts)
+    return {host: hearing.verdict() for host, hearing in hearings.items()}
 
 
-def _decide_one(facts: Facts, snapshot: Snapshot, policy: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    passed: list[dict[str, t.Any]] = []
-    verdict: dict[str, t.Any] = {"verdict": "recover", "gate": None, "reason": "all gates passed"}
-    for gate in GATES:
-        objection = gate.ask(facts, snapshot, policy)
-        answered = objection is not None and objection.verdict == "ask" and bool(snapshot.get("answer"))
-        passed.append(
+def question(gate: str, reason: str) -> str:
+    """What an answer is an answer to: this gate, closed for this reason."""
+    return hashlib.sha256(f"{gate}\n{reason}".encode()).hexdigest()[:16]
+
+
+def storms(snapshot: Snapshot, policy: Policy | None = None) -> list[str]:
+    """Where too many hosts are silent now: in the cloud, in which segments. Empty: no storm."""
+    scene = Scene(snapshot, defaults() if policy is None else policy)
+    places = [None, *scene.silence.segments()]
+    return sorted({place for segment in places for place in crowded(scene, segment)})
+
+
+class _Row:
+    """A gate with the policy values that it goes by."""
+
+    def __init__(self, gate: Gate, scene: Scene) -> None:
+        self.gate = gate
+        self.readers = [(name, INPUTS[name].read) for name in gate.inputs]
+        self.settings = {path: _at(scene.policy, path) for path in gate.settings}
+
+    def inputs(self, case: Case) -> Json:
+        return {**{name: read(case) for name, read in self.readers}, **self.settings}
+
+
+def _at(policy: Policy, path: str) -> t.Any:
+    value: t.Any = policy
+    for key in path.split("."):
+        value = value[key]
+    return value
+
+
+class _Hearing:
+    """One suspect on its way through the gates."""
+
+    def __init__(self, case: Case, full: bool) -> None:
+        self.case, self.full = case, full
+        self.gates: list[Json] = []
+        self.last: Json = {
+            "verdict": "recover",
+            "gate": None,
+            "reason": "all gates passed",
+            "look_again": None,
+            "reaction": "recover",
+        }
+        self.counts = True
+
+    def pass_through(self, rows: t.Iterable[_Row]) -> None:
+        for row in rows:
+            decided = self.last["verdict"] != "recover"
+            if decided and not self.full:
+                return
+            objection = row.gate.ask(self.case)
+            self._note(row, objection)
+            if objection and not decided:
+                self._object(row.gate.name, objection)
+
+    def _note(self, row: _Row, objection: Objection | None) -> None:
+        note = row.gate.note(self.case) if row.gate.note and not objection else ""
+        self.gates.append(
             {
-                "gate": gate.name,
-                "inputs": {name: _lookup(name, facts, snapshot, policy) for name in gate.inputs},
+                "gate": row.gate.name,
+                "inputs": row.inputs(self.case),
                 "says": objection.verdict if objection else "pass",
-                "reason": objection.reason if objection else "",
+                "reason": objection.reason if objection else note,
             }
         )
-        if answered:
-            verdict = _answered(snapshot["answer"], gate, t.cast(Objection, objection))
-        elif objection:
-            verdict = {"verdict": objection.verdict, "gate": gate.name, "reason": objection.reason}
-        if verdict["verdict"] != "recover":
-            break
-    return {**verdict, "gates": passed}
+
+    def _object(self, gate: str, objection: Objection) -> None:
+        answer = _answer(self.case, gate, objection)
+        verdict, reason = objection.verdict, objection.reason
+        if answer:
+            verdict = answer["verdict"]
+            reason = f"{reason}; {answer['by']} answered {verdict}: {answer['why']}"
+        recovered = verdict == "recover"
+        self.last = {
+            "verdict": verdict,
+            "gate": gate,
+            "reason": reason,
+            "look_again": None if recovered else objection.look_again,
+            "reaction": "recover" if recovered else objection.reaction,
+        }
+        self.counts = recovered or objection.unknown
+
+    def verdict(self) -> Json:
+        return {**self.last, "gates": self.gates}
 
 
-def _answered(answer: Facts, gate: Gate, objection: Objection) -> dict[str, t.Any]:
-    reason = f"{objection.reason}; {answer['operator']} answered {answer['verdict']}: {answer['reason']}"
-    return {"verdict": answer["verdict"], "gate": gate.name, "reason": reason}
-
-
-def _lookup(name: str, facts: Facts, snapshot: Snapshot, policy: t.Mapping[str, t.Any]) -> t.Any:
-    for source in (facts, snapshot, policy):
-        if name in source:
-            return source[name]
+def _answer(case: Case, gate: str, objection: Objection) -> Json | None:
+    """What a person has said to this question, now or before."""
+    if objection.verdict != "ask":
+        return None
+    now = case.scene.snapshot.get("answer")
+    if now:
+        return {"verdict": now["verdict"], "by": now["operator"], "why": now["reason"]}
+    asked = (case.host, gate, question(gate, objection.reason))
+    for answer in case.scene.snapshot.get("answers") or []:
+        if (answer["host"], answer["gate"], answer["question"]) == asked:
+            return {key: answer[key] for key in ("verdict", "by", "why")}
     return None
-
-
-def _control_plane(facts: Facts, snapshot: Snapshot, policy: t.Mapping[str, t.Any]) -> Objection | None:
-    down = [binary for binary in ("nova-conductor", "nova-scheduler") if not snapshot.get("control", {}).get(binary)]
-    if down:
-        return Objection(
-            "hold", f"Nova reports no living {' and no '.join(down)}: evacuations could not be carried out"
-        )
-    return None
-
-
-def _everything_stale(facts: Facts, snapshot: Snapshot, policy: t.Mapping[str, t.Any]) -> Objection | None:
-    total, up = snapshot.get("computes_total", 0), snapshot.get("computes_up", 0)
-    if total > 1 and not up:
-        return Objection("hold", f"all {total} nova-computes look down: the source is broken, not the hosts")
-    return None
-
-
-def _in_segment(facts: Facts, snapshot: Snapshot, policy: t.Mapping[str, t.Any]) -> Objection | None:
-    if not facts.get("segment"):
-        return Objection("alert", "is in no failover segment, so its VMs have nowhere to go")
-    return None
-
-
-def _maintenance(facts: Facts, snapshot: Snapshot, policy: t.Mapping[str, t.Any]) -> Objection | None:
-    if facts.get("maintenance"):
-        verdict = "ask" if snapshot.get("caller") == "operator" else "ignore"
-        return Objection(verdict, f"is in maintenance ({facts.get('disabled_reason')})")
-    return None
-
-
-def _planned(facts: Facts, snapshot: Snapshot, policy: t.Mapping[str, t.Any]) -> Objection | None:
-    ours = (facts.get("disabled_reason") or "").startswith(OUR_REASON)
-    if facts.get("role") != "reserved" and facts.get("status") == "disabled" and not ours:
-        return Objection(
-            "ask", f"an operator had disabled it before ({facts.get('disabled_reason') or 'no reason given'})"
-        )
-    return None
-
-
-def _witnesses(facts: Facts, snapshot: Snapshot, policy: t.Mapping[str, t.Any]) -> Objection | None:
-    living = facts.get("signs_of_life") or []
-    if living:
-        return Objection("ask", f"it shows signs of life: {', '.join(living)}")
-    against = facts.get("witnesses") or []
-    if len(against) < 2:
-        return Objection("ask", f"only {len(against)} of 2 independent witnesses say that it is down: {against}")
-    return None
-
-
-def _budget(facts: Facts, snapshot: Snapshot, policy: t.Mapping[str, t.Any]) -> Objection | None:
-    if snapshot.get("in_flight") is None:
-        return Objection("ask", "it is not known which other hosts are being recovered")
-    at_once = len(snapshot["hosts"]) + len(snapshot["in_flight"])
-    if at_once > policy["max_hosts_at_once"]:
-        return Objection("ask", f"{at_once} hosts at once, allowed without asking: {policy['max_hosts_at_once']}")
-    return None
-
-
-#: How a disabled_reason written by this collection begins.
-OUR_REASON = "openstack_ha:"
-
-GATES: tuple[Gate, ...] = (
-    Gate("control_plane", "Can Nova carry out an evacuation at all?", ("control",), "closed", _control_plane),
-    Gate(
-        "everything_stale",
-        "Is it the host that is silent, and not everything?",
-        ("computes_total", "computes_up"),
-        "open: a cloud without figures is caught by control_plane",
-        _everything_stale,
-    ),
-    Gate("segment", "Is there somewhere for its VMs to go?", ("segment",), "closed", _in_segment),
-    Gate(
-        "maintenance",
-        "Is it out of maintenance?",
-        ("maintenance", "disabled_reason"),
-        "open: no mark means no maintenance",
-        _maintenance,
-    ),
-    Gate(
-        "planned",
-        "Was it in service before it failed?",
-        ("status", "disabled_reason", "role"),
-        "open: an unknown status is caught by witnesses",
-        _planned,
-    ),
-    Gate(
-        "witnesses",
-        "Do two independent witnesses say it is down, and none that it lives?",
-        ("witnesses", "signs_of_life"),
-        "closed",
-        _witnesses,
-    ),
-    Gate("budget", "Are few enough hosts failing at once?", ("in_flight", "max_hosts_at_once"), "closed", _budget),
-)

@@ -304,4 +304,5 @@ def _host_facts(member: Member, segment: Segment) -> Json:
         "hypervisor_id": host.hypervisor_id,
         "host_ip": host.host_ip,
         "probe": member.probe,
+        "fencing_levels": len(member.fencing),
     }

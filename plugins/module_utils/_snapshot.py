@@ -2,63 +2,141 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reads the facts that the gates reason about. PRIVATE to this collection: may change at any time."""
+"""Reads the facts that the gates reason about. PRIVATE to this collection: may change at any time.
+
+:func:`take` reads the cloud and the network, :func:`merge` adds what the journal knows. What was not asked is None.
+"""
 
 from __future__ import annotations
 
+import concurrent.futures
+import socket
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud, Json
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._probe import probe, signs_of_life
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._probe import ANSWERS, REFUSED, probe, signs_of_life
+
+OPERATOR = "operator"
+_CONTROL = ("nova-conductor", "nova-scheduler")
 
 
-def take(cloud: Cloud, topology: Json, hosts: t.Sequence[str], caller: str, probe_timeout: float) -> Json:
+def take(
+    cloud: Cloud,
+    topology: Json,
+    suspects: t.Sequence[str],
+    caller: str,
+    probe_timeout: float,
+    policy: t.Mapping[str, t.Any] | None = None,
+) -> Json:
     """One snapshot of the cloud, for a decision about these hosts.
 
-    :param caller: Who says that they have failed: ``operator``.
-    :param probe_timeout: Seconds to wait for a host that does not answer; all are asked at once.
+    :param caller: Who says that they have failed: ``operator`` or ``responder``.
+    :param probe_timeout: Seconds to wait for what does not answer; all is asked at once, and beside Nova.
+    :param policy: The complete policy; its networks tell what the observer itself must reach.
     """
-    services = _compute.services(cloud)
+    known: Json = topology["hosts"]
+    addresses = isolation_addresses(policy or {})
+    urls = {url for host in suspects for url in _probes(known, host)}.union(*addresses.values())
+    with concurrent.futures.ThreadPoolExecutor(1) as aside:
+        asked = aside.submit(probe, sorted(urls), probe_timeout)
+        services = _compute.services(cloud)
+        answers = asked.result()
     computes = {service["host"]: service for service in services if service["binary"] == "nova-compute"}
-    urls = {host: topology["hosts"].get(host, {}).get("probe") or [] for host in hosts}
-    answers = probe(sorted({url for host in hosts for url in urls[host]}), probe_timeout)
+    facts = {host: _facts(host, computes.get(host), known.get(host)) for host in sorted({*computes, *known, *suspects})}
+    for host in suspects:
+        facts[host].update(_heard(facts[host], caller, {url: answers[url] for url in _probes(known, host)}))
     return {
         "caller": caller,
+        "suspects": sorted(set(suspects)),
+        "observer": {
+            "name": socket.gethostname(),
+            "up_for": None,
+            "api": True,
+            "networks": {name: any(map(_over_the_wire, map(answers.get, urls))) for name, urls in addresses.items()},
+        },
         "control": {
             binary: sum(service["state"] == "up" for service in services if service["binary"] == binary)
-            for binary in ("nova-conductor", "nova-scheduler")
+            for binary in _CONTROL
         },
-        "computes_total": len(computes),
-        "computes_up": sum(service["state"] == "up" for service in computes.values()),
-        "hosts": {
-            host: _facts(
-                computes.get(host), topology["hosts"].get(host, {}), caller, {u: answers[u] for u in urls[host]}
-            )
-            for host in hosts
-        },
+        "hosts": facts,
     }
 
 
-def _facts(service: Json | None, known: Json, caller: str, answers: dict[str, str]) -> Json:
-    service = service or {}
-    reason = service.get("disabled_reason")
-    witnesses = [caller]
-    if service.get("state") == "down":
-        witnesses.append("nova")
-    living = signs_of_life(answers)
-    if answers and not living:
-        witnesses.append("probe")
+def _over_the_wire(answer: str | None) -> bool:
+    """A refusal came over the network as well."""
+    return answer in (ANSWERS, REFUSED)
+
+
+def isolation_addresses(policy: t.Mapping[str, t.Any]) -> dict[str, list[str]]:
+    """What must answer on each network that has such addresses; any one of them will do."""
+    networks = {name: network.get("isolation_addresses") or [] for name, network in policy.get("networks", {}).items()}
+    return {name: list(addresses) for name, addresses in sorted(networks.items()) if addresses}
+
+
+def _probes(known: Json, host: str) -> list[str]:
+    return known.get(host, {}).get("probe") or []
+
+
+def _facts(host: str, service: Json | None, known: Json | None) -> Json:
+    """What Nova and the segments file say of a host; the journal has more."""
+    place = known or {}
     return {
-        "segment": known.get("segment"),
-        "role": known.get("role"),
-        "state": service.get("state"),
+        "known": known is not None,
+        "names": [host] if known is not None else [],
+        "segment": place.get("segment"),
+        "domain": place.get("failure_domain"),
+        "role": place.get("role"),
+        **_service(service),
+        "up_for": None,
+        "networks": {},
+        "kdump": None,
+        "recoveries": None,
+        "fencing": {"levels": place["fencing_levels"]} if "fencing_levels" in place else {},
+    }
+
+
+def _service(service: Json | None) -> Json:
+    """What Nova says; a host that it does not know is not forced down, and nobody knows whether it is silent."""
+    service = service or {}
+    state, forced, reason = service.get("state"), bool(service.get("forced_down")), service.get("disabled_reason")
+    by_reason = service.get("status") == "disabled" and "maintenance" in (reason or "").lower()
+    return {
+        "state": state,
         "status": service.get("status"),
         "disabled_reason": reason,
-        "forced_down": service.get("forced_down"),
+        "forced_down": forced,
         "last_heartbeat": service.get("updated_at"),
-        "maintenance": service.get("status") == "disabled" and "maintenance" in (reason or "").lower(),
-        "probe": answers,
+        "maintenance": reason if by_reason else False,
+        "silent": (state == "down" and not forced) if state else None,
+    }
+
+
+def _heard(facts: Json, caller: str, answers: dict[str, str]) -> Json:
+    """Who says what of a suspect."""
+    living = signs_of_life(answers)
+    witnesses = {"operator": "down"} if caller == OPERATOR else {}
+    witnesses["nova"] = facts["state"] or "unknown"
+    if answers:
+        witnesses["probe"] = "up" if living else "down"
+    unheard = bool(answers) and not living and not facts["forced_down"]
+    return {
         "witnesses": witnesses,
         "signs_of_life": living,
+        "probe": answers,
+        "silent": True if unheard else facts["silent"],
     }
+
+
+def merge(snapshot: Json, journal_facts: Json) -> Json:
+    """The snapshot with what the journal knows; hosts that it alone knows are left out.
+
+    :param journal_facts: ``in_flight``, ``fences``, ``orders``, ``storm``, ``answers``, and ``hosts`` with the facts of
+        single hosts, of which ``fencing`` is merged key by key.
+    """
+    hosts = dict(snapshot["hosts"])
+    for host, more in (journal_facts.get("hosts") or {}).items():
+        if host in hosts:
+            fencing = {**hosts[host].get("fencing", {}), **(more.get("fencing") or {})}
+            hosts[host] = {**hosts[host], **more, "fencing": fencing}
+    return {**snapshot, **journal_facts, "hosts": hosts}

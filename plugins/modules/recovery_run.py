@@ -124,6 +124,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal imp
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import open_journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._names import HostNames
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import defaults
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
 
 
@@ -149,11 +150,12 @@ def _open_checked(call: Call) -> Result:
     snapshot = _see(call, cloud, hosts)
     try:
         with open_journal(call.params["journal_url"], create=False) as journal:
-            snapshot["in_flight"] = _recovery.in_flight(journal, cloud.region, hosts)
+            in_flight = _recovery.in_flight(journal, cloud.region, hosts)
     except JournalError as error:
         call.warn(f"Runs on other hosts are not counted: {error.message}")
-        snapshot["in_flight"] = []
-    return _opened(call, None, decide(snapshot, _policy(call)), None)
+        in_flight = []
+    snapshot = _snapshot.merge(snapshot, _journal_facts(call, in_flight, hosts))
+    return _opened(call, None, decide(snapshot, full=True), None)
 
 
 def _open(call: Call) -> Result:
@@ -165,8 +167,9 @@ def _open(call: Call) -> Result:
     with open_journal(call.params["journal_url"]) as journal:
         record = _recovery.begin(journal, cloud.region, segments, me, call.params["lease_seconds"], call.progress)
         snapshot = _see(call, cloud, hosts)
-        snapshot["in_flight"] = _recovery.in_flight(journal, cloud.region, hosts)
-        verdicts = _recovery.decide(journal, record["id"], snapshot, _policy(call))
+        in_flight = _recovery.in_flight(journal, cloud.region, hosts)
+        snapshot = _snapshot.merge(snapshot, _journal_facts(call, in_flight, hosts))
+        verdicts = _recovery.decide(journal, record["id"], snapshot, defaults())
         if not _to_recover(verdicts):
             _recovery.finish(journal, record["id"])
         return _opened(call, record["id"], verdicts, record["resumes"])
@@ -212,8 +215,23 @@ def _see(call: Call, cloud: Cloud, hosts: list[str]) -> Json:
     return snapshot
 
 
-def _policy(call: Call) -> Json:
-    return {"max_hosts_at_once": call.params["max_hosts_at_once"]}
+def _journal_facts(call: Call, in_flight: list[str], hosts: list[str]) -> Json:
+    """``max_hosts_at_once`` counts as an order for this run."""
+    order = {
+        "id": "",
+        "number": 0,
+        "kind": "budget",
+        "scope": "cloud",
+        "name": None,
+        "limits": {"at_once": call.params["max_hosts_at_once"]},
+    }
+    return {
+        "in_flight": in_flight,
+        "fences": [],
+        "orders": [order],
+        "storm": {"silent_for": None, "ended_ago": None},
+        "hosts": {host: {"recoveries": 0} for host in hosts},
+    }
 
 
 TASK = Task(

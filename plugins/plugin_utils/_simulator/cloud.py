@@ -154,6 +154,7 @@ def topology(*hosts: str, segment: Json | None = None, reserved: t.Container[str
                 "hypervisor_hostname": host,
                 "hypervisor_id": f"rp-{host}",
                 "probe": [],
+                "fencing_levels": 1,
             }
             for host in hosts
         },

@@ -1,3 +1,5 @@
+"""The table as a whole, how it is passed, and what a person's answer does; single gates have files of their own."""
+
 from __future__ import annotations
 
 import copy
@@ -5,200 +7,203 @@ import json
 import typing as t
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from unit.fakes.profiles import examples
+from unit.fakes.gates import ANSWER, DEAD, cloud, order, policy, said, verdict
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates import GATES, VERDICTS, decide
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates import (
+    GATES,
+    INPUTS,
+    VERDICTS,
+    decide,
+    question,
+    storms,
+)
 
-SNAPSHOT: dict[str, t.Any] = {
-    "caller": "operator",
-    "control": {"nova-conductor": 2, "nova-scheduler": 1},
-    "computes_total": 6,
-    "computes_up": 5,
-    "in_flight": [],
-    "hosts": {
-        "cmp03": {
-            "segment": "rack1",
-            "role": "active",
-            "state": "down",
-            "status": "enabled",
-            "disabled_reason": None,
-            "maintenance": False,
-            "witnesses": ["operator", "nova"],
-            "signs_of_life": [],
-        }
-    },
-}
-ANSWER = {"verdict": "recover", "operator": "ann", "reason": "I unplugged it"}
+NAMES = (
+    "orders", "known_host", "segment", "maintenance", "planned", "observer", "everything_stale", "control_plane",
+    "start_grace", "power_restored", "kdump", "witnesses", "networks", "flapping", "fence_ready", "mass_silence",
+    "cool_down", "budget",
+)  # fmt: skip
 
 
-def verdict(policy: t.Any = None, facts: t.Any = None, **snapshot: t.Any) -> dict[str, t.Any]:
-    it = copy.deepcopy(SNAPSHOT)
-    it.update(snapshot)
-    it["hosts"]["cmp03"].update(facts or {})
-    return decide(it, policy)["cmp03"]
+def by_hand(**more: t.Any) -> dict[str, t.Any]:
+    """The dead host as the operator who found it sees it."""
+    it = cloud(caller="operator", **more)
+    it["observer"]["up_for"] = None
+    it["hosts"][DEAD]["witnesses"] = {"operator": "down", "nova": "down"}
+    return it
 
 
-def test_a_host_that_is_dead_by_two_witnesses_is_recovered_through_all_gates() -> None:
-    it = verdict()
-    assert (it["verdict"], it["gate"], it["reason"]) == ("recover", None, "all gates passed")
-    assert [gate["gate"] for gate in it["gates"]] == [gate.name for gate in GATES]
+def test_the_gates_are_those_that_stories_and_docs_name_in_their_order() -> None:
+    assert tuple(gate.name for gate in GATES) == NAMES
+
+
+def test_every_row_says_all_that_its_reader_needs() -> None:
+    for gate in GATES:
+        assert gate.question.endswith("?"), gate.name
+        assert gate.missing.startswith(("closed", "open: ")), gate.name
+        assert gate.harm.endswith("."), gate.name
+        assert gate.answers, gate.name
+        assert any(word in gate.answers for word in VERDICTS) or "reaction" in gate.answers, gate.name
+    assert len({gate.harm for gate in GATES}) == len(GATES)
+
+
+def test_every_input_is_used_and_says_what_it_is() -> None:
+    assert {name for gate in GATES for name in gate.inputs} == set(INPUTS)
+    assert all(it.meaning for it in INPUTS.values())
+
+
+@pytest.mark.parametrize("snapshot", [cloud(), by_hand()], ids=["responder", "by hand"])
+def test_a_single_dead_host_is_recovered_through_all_gates_without_a_policy_file(snapshot: t.Any) -> None:
+    it = verdict(snapshot)
+    assert {key: it[key] for key in it if key != "gates"} == {
+        "verdict": "recover",
+        "gate": None,
+        "reason": "all gates passed",
+        "look_again": None,
+        "reaction": "recover",
+    }
+    assert [gate["gate"] for gate in it["gates"]] == list(NAMES)
     assert {gate["says"] for gate in it["gates"]} == {"pass"}
 
 
-@pytest.mark.parametrize(
-    ("gate", "says", "snapshot", "facts"),
-    [
-        ("control_plane", "hold", {"control": {"nova-conductor": 0, "nova-scheduler": 1}}, {}),
-        ("control_plane", "hold", {"control": {"nova-conductor": 1, "nova-scheduler": 0}}, {}),
-        ("everything_stale", "hold", {"computes_up": 0}, {}),
-        ("segment", "alert", {}, {"segment": None}),
-        ("maintenance", "ask", {}, {"maintenance": True, "status": "disabled"}),
-        ("maintenance", "ignore", {"caller": "monitor"}, {"maintenance": True, "status": "disabled"}),
-        ("planned", "ask", {}, {"status": "disabled", "disabled_reason": "broken disk"}),
-        ("planned", "ask", {}, {"status": "disabled", "disabled_reason": None}),
-        ("witnesses", "ask", {}, {"signs_of_life": ["tcp://192.0.2.3:22"]}),
-        ("witnesses", "ask", {}, {"witnesses": ["operator"]}),
-        ("budget", "ask", {"in_flight": ["cmp09"]}, {}),
-        ("budget", "ask", {"hosts": {**SNAPSHOT["hosts"], "cmp04": SNAPSHOT["hosts"]["cmp03"]}}, {}),
-    ],
-)
-def test_each_gate_can_close_and_the_first_to_close_decides(
-    gate: str, says: str, snapshot: t.Any, facts: t.Any
-) -> None:
-    it = verdict(facts=facts, **copy.deepcopy(snapshot))
-    assert (it["verdict"], it["gate"]) == (says, gate)
-    assert it["reason"]
-    assert [entry["says"] for entry in it["gates"]] == ["pass"] * (len(it["gates"]) - 1) + [says]
-    assert it["gates"][-1]["gate"] == gate
+def test_only_suspects_get_a_verdict() -> None:
+    assert list(decide(cloud())) == [DEAD]
+    assert decide(cloud(suspects=[])) == {}
 
 
-@pytest.mark.parametrize(
-    ("facts", "snapshot"),
-    [
-        ({"status": "disabled", "disabled_reason": "openstack_ha: failed, run 1"}, {}),
-        ({"status": "disabled", "disabled_reason": "spare", "role": "reserved"}, {}),
-        ({}, {"computes_total": 1, "computes_up": 0}),
-        ({"witnesses": ["nova", "probe"]}, {}),
-    ],
-)
-def test_what_only_looks_like_an_objection_is_none(facts: t.Any, snapshot: t.Any) -> None:
-    assert verdict(facts=facts, **snapshot)["verdict"] == "recover"
+def test_the_first_gate_to_close_decides_and_ends_the_table() -> None:
+    snapshot = cloud(control={})
+    snapshot["hosts"][DEAD]["recoveries"] = 9
+    it = verdict(snapshot)
+    assert (it["verdict"], it["gate"]) == ("hold", "control_plane")
+    assert [gate["gate"] for gate in it["gates"]][-1] == "control_plane"
+    assert it["reason"] == it["gates"][-1]["reason"]
 
 
-@pytest.mark.parametrize(
-    ("gate", "part", "name"),
-    [
-        ("control_plane", "snapshot", "control"),
-        ("segment", "facts", "segment"),
-        ("witnesses", "facts", "witnesses"),
-        ("budget", "snapshot", "in_flight"),
-    ],
-)
-def test_missing_facts_close_the_gates_whose_row_says_closed(gate: str, part: str, name: str) -> None:
-    it = copy.deepcopy(SNAPSHOT)
-    del (it if part == "snapshot" else it["hosts"]["cmp03"])[name]
-    assert decide(it)["cmp03"]["gate"] == gate
-    assert next(row for row in GATES if row.name == gate).missing.startswith("closed")
+def test_a_full_table_shows_every_gate_and_the_same_verdict() -> None:
+    snapshot = cloud(control={})
+    snapshot["hosts"][DEAD]["recoveries"] = 9
+    [it] = decide(snapshot, full=True).values()
+    assert {**it, "gates": 0} == {**verdict(snapshot), "gates": 0}
+    assert [gate["gate"] for gate in it["gates"]] == list(NAMES)
+    assert [gate["gate"] for gate in it["gates"] if gate["says"] != "pass"] == ["control_plane", "flapping"]
 
 
-@pytest.mark.parametrize("name", ["computes_total", "computes_up", "maintenance", "status", "disabled_reason"])
-def test_missing_facts_leave_the_others_open_as_their_row_says(name: str) -> None:
-    it = copy.deepcopy(SNAPSHOT)
-    (it if name in it else it["hosts"]["cmp03"]).pop(name)
-    if name == "computes_up":
-        del it["computes_total"]
-    assert decide(it)["cmp03"]["verdict"] == "recover"
-    assert all(row.missing.startswith("open") for row in GATES if name in row.inputs and row.name != "witnesses")
+def test_a_gate_that_is_left_out_is_not_asked() -> None:
+    table = [gate for gate in GATES if gate.name != "control_plane"]
+    it = decide(cloud(control={}), gates=table)[DEAD]
+    assert it["verdict"] == "recover"
+    assert "control_plane" not in [gate["gate"] for gate in it["gates"]]
 
 
-def test_every_row_says_what_missing_facts_mean() -> None:
-    assert all(row.missing.partition(":")[0] in ("open", "closed") for row in GATES)
-    assert all(row.question.endswith("?") for row in GATES)
-    assert len({row.name for row in GATES}) == len(GATES)
+def test_the_verdict_keeps_what_each_gate_looked_at_and_went_by() -> None:
+    it = verdict(cloud())
+    inputs = {gate["gate"]: gate["inputs"] for gate in it["gates"]}
+    assert inputs["witnesses"] == {
+        "witnesses": {"ctl1": "down", "nova": "down", "probe": "down"},
+        "signs_of_life": [],
+        "suspected_for": 90.0,
+        "caller": "responder",
+        "gates.witnesses.needed": 2,
+        "gates.witnesses.required": [],
+        "gates.witnesses.ask_after": 300,
+    }
+    assert inputs["budget"]["counts"]["segment rack1"] == {
+        "at_once": 1,
+        "at_once_cap": 1,
+        "per_hour": 1,
+        "per_hour_cap": 3,
+    }
+    assert json.loads(json.dumps(it)) == it
+
+
+def test_a_suspect_of_which_there_is_no_fact_is_unknown() -> None:
+    assert said(cloud(suspects=["stranger"]), which="stranger") == ("alert", "known_host")
 
 
 # -- a person's answer -------------------------------------------------------------------------------------
 
 
+def asked(**more: t.Any) -> dict[str, t.Any]:
+    it = cloud(**more)
+    it["hosts"][DEAD]["recoveries"] = 3
+    return it
+
+
+def answers(snapshot: dict[str, t.Any], **changes: t.Any) -> list[dict[str, t.Any]]:
+    """An answer of the journal to what is asked about the dead host."""
+    it = verdict(snapshot)
+    answer = {"host": DEAD, "gate": it["gate"], "question": question(it["gate"], it["reason"])}
+    return [{**answer, "verdict": "recover", "by": "ann", "why": "new mainboard", **changes}]
+
+
 def test_an_answer_turns_ask_into_what_was_answered_and_names_who() -> None:
-    it = verdict(facts={"witnesses": ["operator"]}, answer=ANSWER)
-    assert (it["verdict"], it["gate"]) == ("recover", "witnesses")
-    assert "ann answered recover: I unplugged it" in it["reason"]
-    held = verdict(facts={"witnesses": ["operator"]}, answer={**ANSWER, "verdict": "hold"})
-    assert (held["verdict"], held["gate"]) == ("hold", "witnesses")
+    it = verdict(asked(answer=ANSWER))
+    assert (it["verdict"], it["gate"]) == ("recover", "flapping")
+    assert it["reason"] == "it was recovered 3 times lately; ann answered recover: I unplugged it"
+    assert it["gates"][-1]["gate"] == "budget"
+    assert said(asked(answer={**ANSWER, "verdict": "hold"})) == ("hold", "flapping")
 
 
-def test_an_answer_does_not_open_what_nobody_may_open() -> None:
-    assert verdict(answer=ANSWER, control={})["verdict"] == "hold"
-    assert verdict(answer=ANSWER, facts={"segment": None})["verdict"] == "alert"
-    asked_and_held = verdict(answer=ANSWER, facts={"maintenance": True}, computes_up=0)
-    assert (asked_and_held["verdict"], asked_and_held["gate"]) == ("hold", "everything_stale")
+def test_an_answer_by_hand_answers_every_question_of_the_run() -> None:
+    snapshot = asked(answer=ANSWER)
+    snapshot["in_flight"] = ["cmp07"]
+    it = verdict(snapshot)
+    assert (it["verdict"], it["gate"]) == ("recover", "budget")
+    assert [gate["gate"] for gate in it["gates"] if gate["says"] == "ask"] == ["flapping", "budget"]
+
+
+def test_a_journaled_answer_counts_for_this_very_question_of_this_host_only() -> None:
+    snapshot = asked()
+    fits = answers(snapshot)
+    assert said({**snapshot, "answers": fits}) == ("recover", "flapping")
+    for wrong in ({"host": "cmp04"}, {"gate": "budget"}, {"question": question("flapping", "it smelled")}):
+        assert said({**snapshot, "answers": answers(snapshot, **wrong)}) == ("ask", "flapping"), wrong
+    more = copy.deepcopy(snapshot)
+    more["hosts"][DEAD]["recoveries"] = 4
+    assert said({**more, "answers": fits}) == ("ask", "flapping"), "the reason has changed, so it was another question"
+
+
+def test_a_journaled_answer_to_one_question_leaves_the_next_one_open() -> None:
+    snapshot = asked(in_flight=["cmp07"])
+    assert said({**snapshot, "answers": answers(snapshot)}) == ("ask", "budget")
+
+
+@pytest.mark.parametrize(("facts", "gate"), [({"segment": None}, "segment"), ({"known": False}, "known_host")])
+def test_an_answer_does_not_open_what_nobody_may_open(facts: t.Any, gate: str) -> None:
+    snapshot = cloud(answer=ANSWER)
+    snapshot["hosts"][DEAD].update(facts)
+    assert said(snapshot) == ("alert", gate)
+    assert said(cloud(answer=ANSWER, control={})) == ("hold", "control_plane")
 
 
 def test_an_answer_is_not_needed_where_nothing_is_asked() -> None:
-    assert verdict(answer=ANSWER)["reason"] == "all gates passed"
-    assert verdict(answer={**ANSWER, "verdict": "hold"})["verdict"] == "recover"
+    assert verdict(cloud(answer=ANSWER))["reason"] == "all gates passed"
+    assert said(cloud(answer={**ANSWER, "verdict": "hold"})) == ("recover", None)
 
 
-def test_the_budget_is_policy() -> None:
-    assert verdict({"max_hosts_at_once": 2}, in_flight=["cmp09"])["verdict"] == "recover"
-    assert verdict({"max_hosts_at_once": 0})["gate"] == "budget"
+def test_a_question_stays_the_same_while_time_goes_by() -> None:
+    early, late = asked(), asked()
+    late["hosts"][DEAD].update(suspected_for=1000.0)
+    late["hosts"][DEAD]["fencing"]["age"] = 9.0
+    assert verdict(early)["reason"] == verdict(late)["reason"]
+    assert question("budget", "x") != question("flapping", "x")
+    assert question("a", "b") == question("a", "b")
 
 
-def test_each_host_is_judged_by_its_own_facts() -> None:
-    it = copy.deepcopy(SNAPSHOT)
-    it["hosts"]["cmp04"] = {**it["hosts"]["cmp03"], "segment": None}
-    both = decide(it, {"max_hosts_at_once": 2})
-    assert {host: entry["verdict"] for host, entry in both.items()} == {"cmp03": "recover", "cmp04": "alert"}
+# -- storms ------------------------------------------------------------------------------------------------
 
 
-def test_the_verdict_keeps_what_each_gate_looked_at_ready_for_json() -> None:
-    it = verdict()
-    inputs = {gate["gate"]: gate["inputs"] for gate in it["gates"]}
-    assert inputs["witnesses"] == {"witnesses": ["operator", "nova"], "signs_of_life": []}
-    assert inputs["budget"] == {"in_flight": [], "max_hosts_at_once": 1}
-    assert json.loads(json.dumps(it)) == it
+def test_where_too_many_are_silent_can_be_asked_by_itself() -> None:
+    assert storms(cloud(1, 2)) == []
+    assert storms(cloud(1, 2, 3)) == ["3 of 10 in the cloud", "3 of 5 in segment rack1"]
+    assert storms(cloud(1, 2, 6)) == ["3 of 10 in the cloud"]
+    assert storms(cloud(1, 2, 3), policy(gates__mass_silence__percent=50)) == ["3 of 5 in segment rack1"]
+    assert storms(cloud(1, 2, 3), policy(gates__mass_silence__hosts=4)) == []
 
 
-FACTS = st.fixed_dictionaries(
-    {},
-    optional={
-        "segment": st.sampled_from([None, "rack1"]),
-        "role": st.sampled_from([None, "active", "reserved"]),
-        "status": st.sampled_from([None, "enabled", "disabled"]),
-        "disabled_reason": st.sampled_from([None, "", "maintenance", "openstack_ha: x"]),
-        "maintenance": st.booleans(),
-        "witnesses": st.lists(st.sampled_from(["operator", "nova", "probe"]), unique=True),
-        "signs_of_life": st.sampled_from([[], ["tcp://192.0.2.1:22"]]),
-    },
-)
-SNAPSHOTS = st.fixed_dictionaries(
-    {"hosts": st.dictionaries(st.sampled_from(["a", "b"]), FACTS, min_size=1)},
-    optional={
-        "caller": st.sampled_from(["operator", "monitor"]),
-        "control": st.dictionaries(st.sampled_from(["nova-conductor", "nova-scheduler"]), st.integers(0, 1)),
-        "computes_total": st.integers(0, 3),
-        "computes_up": st.integers(0, 3),
-        "in_flight": st.sampled_from([[], ["c"]]),
-        "answer": st.sampled_from([ANSWER, {**ANSWER, "verdict": "hold"}]),
-    },
-)
-
-
-@examples(300)
-@given(SNAPSHOTS)
-def test_whatever_is_known_recover_needs_a_living_control_plane_a_segment_and_consent(snapshot: t.Any) -> None:
-    before = copy.deepcopy(snapshot)
-    for host, it in decide(snapshot).items():
-        facts = snapshot["hosts"][host]
-        assert it["verdict"] in VERDICTS
-        if it["verdict"] == "recover":
-            assert all(snapshot.get("control", {}).get(name) for name in ("nova-conductor", "nova-scheduler"))
-            assert facts.get("segment")
-            asked = [gate for gate in it["gates"] if gate["says"] == "ask"]
-            assert {gate["says"] for gate in it["gates"]} <= {"pass", "ask"}
-            assert not asked or snapshot["answer"]["verdict"] == "recover"
-            assert asked or (len(facts["witnesses"]) >= 2 and not facts.get("signs_of_life"))
-    assert snapshot == before
+def test_an_order_that_raises_the_budget_lets_several_be_recovered_together() -> None:
+    two = cloud(3, 7)
+    assert {host: it["verdict"] for host, it in decide(two).items()} == {"cmp03": "ask", "cmp07": "ask"}
+    raised = {**two, "orders": [order("budget", limits={"at_once": 2, "per_hour": None})]}
+    assert {host: it["verdict"] for host, it in decide(raised).items()} == {"cmp03": "recover", "cmp07": "recover"}

@@ -246,4 +246,5 @@ def test_records_of_the_past_are_not_followed() -> None:
 def test_the_topology_of_the_tests_is_what_the_inventory_makes() -> None:
     assert set(topology("x")["hosts"]["x"]) <= {
         "segment", "role", "zone", "failure_domain", "hypervisor_hostname", "hypervisor_id", "host_ip", "probe",
+        "fencing_levels",
     }  # fmt: skip

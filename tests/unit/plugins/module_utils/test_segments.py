@@ -262,6 +262,7 @@ def test_hosts_in_no_segment_are_grouped_and_no_part_of_the_topology() -> None:
                 "hypervisor_id": f"hypervisor-{name}",
                 "host_ip": "192.0.2.1",
                 "probe": ["tcp://192.0.2.1:22"],
+                "fencing_levels": 0,
             }
             for name, role in (("a", "active"), ("b", "reserved"))
         },

@@ -1,0 +1,142 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reactions to the loss of networks. PRIVATE to this collection: may change at any time.
+
+Pure. A rule ``{"lost": [...], "alive": [...], "reaction": ...}`` fits when all of ``lost`` are lost and all of
+``alive`` are alive; the first that fits wins. What is unknown may be either, so a rule wins only where no rule before
+it could have led to something else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+Rule = t.Mapping[str, t.Any]
+Rules = t.Sequence[Rule]
+#: State by network: some of all cases, namely those that agree with it.
+Cases = t.Dict[str, str]
+
+LOST, ALIVE, UNKNOWN = "lost", "alive", "unknown"
+
+ADMIN = ("admin", "management", "internal")
+TENANT = ("tenant", "project", "overlay")
+STORAGE = ("storage",)
+BMC = ("bmc", "ipmi", "oob")
+
+
+@dataclasses.dataclass(frozen=True)
+class Match:
+    """What follows; ``reaction`` is None when no rule fits, or when it hangs on the networks in ``unclear``."""
+
+    reaction: str | None
+    rule: int | None = None
+    unclear: tuple[str, ...] = ()
+
+
+def reaction(networks: t.Mapping[str, str], rules: Rules) -> Match:
+    """The reaction to the state of the networks; those that ``networks`` does not name are no part of this segment."""
+    maybe: list[int] = []
+    for number, rule in enumerate(rules):
+        fits = _fits(networks, rule)
+        if fits is None:
+            maybe.append(number)
+        elif fits:
+            if all(rules[other]["reaction"] == rule["reaction"] for other in maybe):
+                return Match(rule["reaction"], number)
+            break
+    return Match(None, None, _unknown(networks, [rules[number] for number in maybe]))
+
+
+def _fits(networks: t.Mapping[str, str], rule: Rule) -> bool | None:
+    """None: that is not known."""
+    known = True
+    for wanted, names in ((LOST, rule.get("lost") or ()), (ALIVE, rule.get("alive") or ())):
+        for name in names:
+            state = networks.get(name)
+            if state not in (wanted, UNKNOWN):
+                return False
+            known = known and state == wanted
+    return True if known else None
+
+
+def _unknown(networks: t.Mapping[str, str], rules: Rules) -> tuple[str, ...]:
+    named = {name for rule in rules for part in (LOST, ALIVE) for name in rule.get(part) or ()}
+    return tuple(sorted(name for name in named if networks.get(name) == UNKNOWN))
+
+
+def default_rules(names: t.Iterable[str]) -> list[Rule]:
+    """The table for these networks where the policy gives none; see the page on gates for why."""
+    present = sorted(set(names))
+    core = [name for name in present if name not in BMC]
+    table: list[Rule] = []
+    if len(core) > 1:
+        table.append(_rule(core, [], "recover"))
+    table += [_rule([name], [], "recover") for name in core if name in STORAGE]
+    others = [name for name in core if name not in STORAGE]
+    if len(core) == 1:
+        table += [_rule([name], [], "ask") for name in others]
+    for tenant in (name for name in others if name in TENANT):
+        table += [_rule([tenant, admin], [], "ask") for admin in others if admin in ADMIN]
+        table.append(_rule([tenant], [], "migrate"))
+    left = [name for name in present if name not in STORAGE + TENANT and not (len(core) == 1 and name in core)]
+    return table + [_rule([name], [], "alert") for name in left]
+
+
+def _rule(lost: list[str], alive: list[str], then: str) -> Rule:
+    return {"lost": lost, "alive": alive, "reaction": then}
+
+
+def uncovered(names: t.Iterable[str], rules: Rules) -> list[dict[str, list[str]]]:
+    """The cases for which no rule is made, each as ``{"lost": [...], "alive": [...]}``; others may be either.
+
+    That all networks live needs no rule: such a host is not cut off.
+    """
+    everything = list(names)
+    left: list[Cases] = [{}]
+    for rule in [_rule([], everything, ""), *rules]:
+        left = _without(left, _cases(rule, everything))
+    return [{part: sorted(name for name in case if case[name] == part) for part in (LOST, ALIVE)} for case in left]
+
+
+def shadowed(names: t.Iterable[str], rules: Rules) -> list[int]:
+    """Numbers of the rules that can never win: impossible ones, and those whose cases earlier rules have taken."""
+    everything = list(names)
+    before = [_rule([], everything, "")]
+    found = []
+    for number, rule in enumerate(rules):
+        cases = _cases(rule, everything)
+        left = [] if cases is None else [cases]
+        for earlier in before:
+            left = _without(left, _cases(earlier, everything))
+        if not left:
+            found.append(number)
+        before.append(rule)
+    return found
+
+
+def _cases(rule: Rule, names: t.Collection[str]) -> Cases | None:
+    """The cases that a rule is about; None for a rule that fits never."""
+    lost, alive = set(rule.get("lost") or ()), set(rule.get("alive") or ())
+    if lost & alive or not (lost | alive) <= set(names):
+        return None
+    return {**dict.fromkeys(sorted(lost), LOST), **dict.fromkeys(sorted(alive), ALIVE)}
+
+
+def _without(cases: list[Cases], taken: Cases | None) -> list[Cases]:
+    """Cut ``taken`` out of each, in pieces that do not overlap."""
+    if taken is None:
+        return cases
+    left: list[Cases] = []
+    for case in cases:
+        if any(case.get(name, state) != state for name, state in taken.items()):
+            left.append(case)
+            continue
+        inside = dict(case)
+        for name, state in taken.items():
+            if name not in case:
+                left.append({**inside, name: ALIVE if state == LOST else LOST})
+                inside[name] = state
+    return left
