@@ -170,6 +170,8 @@ class Evacuation:
                 slots -= 1
 
     def _start(self, line: Line) -> None:
+        if line.state != "unknown" and self._is_paused(line):
+            return
         if line.state == "planned" and not line.reset:
             self._request(line)
         else:
@@ -177,7 +179,17 @@ class Evacuation:
 
     # -- requesting -----------------------------------------------------------------------------------
 
+    def _is_paused(self, line: Line) -> bool:
+        """Give up a line for which nothing more may be begun; what Nova was asked for is followed all the same."""
+        stopped = self._world.paused(line.host)
+        if stopped:
+            self._book(line, None)
+            self._finish(line, "pending", stopped)
+        return bool(stopped)
+
     def _request(self, line: Line) -> None:
+        if self._is_paused(line):
+            return
         line.attempts += 1
         line.state, line.rebuilding = "requesting", None
         self._call(line, self._on_request, self._post, line)
@@ -325,6 +337,8 @@ class Evacuation:
 
     def _next_target(self, line: Line) -> None:
         """Book the next target that has room; with none left, take a reserved host, wait for a round, or give up."""
+        if self._is_paused(line):
+            return
         self._book(line, None)
         target, pause = self._choice(line), 0.0
         if target is None and line.reserves:

@@ -59,6 +59,9 @@ class World(t.Protocol):
     def check_dead(self) -> None:
         """Raise CertificateError unless every failed host still counts as powered off."""
 
+    def paused(self, host: str) -> str:
+        """Why nothing more may be begun for that host since an operator has ordered so; nothing if it may."""
+
     def lives(self, host: str, sign: str) -> t.NoReturn:
         """Void the certificate of a host and raise CertificateError."""
 

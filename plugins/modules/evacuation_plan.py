@@ -121,7 +121,7 @@ def run(call: Call) -> Result:
     """Make the plan."""
     hosts = call.params["hosts"]
     ledger = []
-    with _run.attached(call.params, hosts) as recovery:
+    with _run.attached(call.params, hosts, orders=False) as recovery:
         if recovery:
             hosts = [host for host in hosts if not recovery.is_held(host)]
             ledger = recovery.ledger(hosts)

@@ -149,7 +149,9 @@ def run(call: Call) -> Result:
 
 def _carry_out(call: Call, planned: list[Json], limits: Limits) -> list[Line]:
     topology, hosts = call.params["topology"], call.params["plan"]["hosts"]
-    with _run.joined(call.params, hosts) as recovery, concurrent.futures.ThreadPoolExecutor(limits.parallel) as pool:
+    # Orders are left to the executor: what Nova was asked for is followed although nothing more may be begun.
+    joined = _run.joined(call.params, hosts, orders=False)
+    with joined as recovery, concurrent.futures.ThreadPoolExecutor(limits.parallel) as pool:
         recovery.journal.plan_lines(recovery.id, [_ledger_line(entry, recovery) for entry in planned])
         lines = _lines(planned, topology, recovery.ledger(hosts))
         probes = _probes(lines, topology)

@@ -98,7 +98,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import
 def run(call: Call) -> Result:
     """Take one reserved host, or return one or all."""
     cloud = connect(call.params)
-    with _run.attached(call.params) as recovery:
+    with _run.attached(call.params, orders=call.params["state"] == "taken") as recovery:
         if call.params["state"] == "taken":
             host = call.params["host"] or _reserved.pick(cloud, call.params["topology"], call.params["segment"])
             return _take(call, cloud, _compute.compute_service(cloud, host), recovery)
@@ -137,7 +137,7 @@ def _give_back(call: Call, cloud: Cloud, host: str, recovery: _run.Run | None) -
     after = {**service, **change}
     if change and not call.check_mode:
         if recovery:
-            recovery.check()
+            recovery.check(orders=False)
         after = _compute.update_service(cloud, service["id"], change)
     if recovery and not call.check_mode:
         for use in uses:

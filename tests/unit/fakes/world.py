@@ -49,6 +49,7 @@ class FakeWorld:
         self.crash_in: int | None = None
         self.outages: list[tuple[float, float]] = []
         self.looks = 0
+        self.pauses: dict[str, str] = {}
         self.told: list[str] = []
         self.steps: list[str] = []
         self.stopped = False
@@ -98,6 +99,9 @@ class FakeWorld:
             self.stopped = True
             raise CertificateError("cmp01 LIVES although it was fenced")
         self._reachable()
+
+    def paused(self, host: str) -> str:
+        return self.pauses.get(host, "")
 
     def lives(self, host: str, sign: str) -> t.NoReturn:
         self.certificate, self.stopped = False, True

@@ -154,6 +154,74 @@ def test_nova_saying_that_the_source_is_in_use_stops_the_run() -> None:
         site.recover()
 
 
+# -- an operator's pause -----------------------------------------------------------------------------------
+
+
+PAUSED = "paused by al (order 1, the whole cloud): wait"
+
+
+def test_a_paused_run_begins_nothing_more_and_follows_what_it_has_begun() -> None:
+    site = Site()
+    for name in "abcd":
+        site.vm(name)
+    world = site.world()
+    site.clock.after(0.1, lambda: world.pauses.update({"cmp01": PAUSED}))
+    lines = site.recover(world, parallel=2)
+    lawful(world)
+    assert [lines[name].state for name in "abcd"] == ["verified", "verified", "pending", "pending"]
+    assert {site.ledger.rows[name]["reason"] for name in "cd"} == {PAUSED}
+    assert [server for server, _target in site.nova.requests] == ["a", "b"]
+
+
+def test_nothing_at_all_is_begun_when_the_pause_was_there_first() -> None:
+    site = Site()
+    site.vm("a")
+    site.vm("b", "error")
+    world = site.world()
+    world.pauses["cmp01"] = PAUSED
+    lines = site.recover(world)
+    assert world.calls == []
+    assert [(line.state, line.reason) for line in lines.values()] == [("pending", PAUSED)] * 2
+
+
+def test_a_pause_of_one_host_lets_the_vms_of_another_go() -> None:
+    site = Site()
+    site.vm("a")
+    world = site.world()
+    world.pauses["cmp09"] = PAUSED
+    recovered(site, site.recover(world))
+
+
+def test_what_a_target_refuses_while_paused_is_not_tried_elsewhere_and_takes_no_reserved_host() -> None:
+    site = with_reserves()
+    site.vm("a", "active", *[NO_HOST] * 9)
+    world = site.world()
+    site.clock.after(0.1, lambda: world.pauses.update({"cmp01": PAUSED}))
+    line = site.recover(world)["a"]
+    assert (line.state, line.reason) == ("pending", PAUSED)
+    assert [name for name, _id in world.calls] == ["evacuate"]
+
+
+@pytest.mark.parametrize(("obeyed", "state"), [(True, "verified"), (False, "pending")])
+def test_a_request_with_unknown_answer_is_looked_at_although_paused_and_not_repeated(obeyed: bool, state: str) -> None:
+    site = Site()
+    site.vm("a", "active", Fate(answer=None, obeyed=obeyed, late=5.0))
+    world = site.world()
+    site.clock.after(0.1, lambda: world.pauses.update({"cmp01": PAUSED}))
+    assert site.recover(world)["a"].state == state
+    assert len(site.nova.requests) == 1
+
+
+def test_a_run_goes_on_after_the_pause_was_ended() -> None:
+    site = Site()
+    for name in "abc":
+        site.vm(name)
+    world = site.world()
+    site.clock.after(0.1, lambda: world.pauses.update({"cmp01": PAUSED}))
+    site.recover(world, parallel=1)
+    recovered(site, site.recover())
+
+
 # -- Nova's traps ------------------------------------------------------------------------------------------
 
 
