@@ -21,7 +21,11 @@ class Clock:
 
     def soon(self, event: t.Callable[[], None]) -> None:
         """Let something happen now, but not before what is going on is done."""
-        heapq.heappush(self._events, (self.time, next(self._number), event))
+        self.at(self.time, event)
+
+    def at(self, time: float, event: t.Callable[[], None]) -> None:
+        """Let something happen at that time."""
+        heapq.heappush(self._events, (max(time, self.time), next(self._number), event))
 
     def after(self, seconds: float, event: t.Callable[[], None]) -> None:
         """Let something happen later; at once when there is nothing to wait for."""

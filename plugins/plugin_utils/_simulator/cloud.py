@@ -28,6 +28,7 @@ class FakeCloud:
         self.aggregates: list[Json] = []
         self.changes: list[tuple[str, str, t.Any]] = []
         self.microversion: str | None = None
+        self.answers = True
         self.control = {"nova-conductor": "up", "nova-scheduler": "up"}
 
     def supports(self, microversion: str) -> bool:

@@ -1,0 +1,143 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One controller of a story: looks, decides, claims, runs. PRIVATE to this collection: may change at any time."""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _gates, _recovery
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator import core, facts
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.hearing import Hearing
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.log import names
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.recovery import Recovery
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.site import Json, Site
+
+LEASE = 60.0
+
+
+class Controller:
+    """The program on one machine; a restart begins with an empty memory."""
+
+    def __init__(self, site: Site, name: str) -> None:
+        self.site, self.name = site, name
+        self.on = False
+
+    def start(self, delay: float = 0.0) -> None:
+        """Begin to watch."""
+        self.on = True
+        self.memory, self.hearing = core.Memory(), Hearing(self.site, self.name)
+        self.busy: set[str] = set()
+        self.site.processes.spawn(self.name, self.name, functools.partial(self._loop, delay))
+
+    def stop(self) -> None:
+        """End the program and all its runs at once."""
+        self.on = False
+        self.site.processes.kill_machine(self.name)
+
+    def say(self, text: str) -> None:
+        """Write a line of the log."""
+        self.site.log.say(f"{self.name}: {text}")
+
+    def _loop(self, delay: float) -> None:
+        self.site.processes.sleep(delay)
+        while True:
+            self.hearing.listen()
+            self._look()
+            self.site.processes.sleep(core.LOOK)
+
+    def _look(self) -> None:
+        """One step of the loop."""
+        snapshot = self._snapshot()
+        verdicts = _gates.decide(snapshot, self.site.policy) if snapshot["suspects"] else {}
+        changed = core.news(self.memory, verdicts)
+        self._tell(changed, verdicts)
+        hosts = core.to_recover(self.memory, verdicts, self.site.clock.time)
+        other = [host for host in changed if verdicts[host]["verdict"] != "recover"]
+        if hosts and self._reaches_journal():
+            self._run(hosts)
+        if other and self._reaches_journal():
+            self._record(other)
+
+    def _snapshot(self) -> Json:
+        busy, away = self.busy, facts.settled(self.site)
+        suspects = self.hearing.suspects(busy | away)
+        known = facts.of_journal(self.site, suspects) if suspects and self._reaches_journal() else {}
+        return self._with_storm(self.hearing.snapshot(suspects, "responder", known))
+
+    def _with_storm(self, snapshot: Json) -> Json:
+        return {**snapshot, "storm": core.storm(self.memory, snapshot, self.site.policy, self.site.clock.time)}
+
+    def _reaches_journal(self) -> bool:
+        """The journal is a database beside the API."""
+        return self.hearing.api.reachable()
+
+    def _tell(self, changed: list[str], verdicts: dict[str, Json]) -> None:
+        together: dict[tuple[str, ...], list[str]] = {}
+        for host in changed:
+            verdict = verdicts[host]
+            gate = f" ({verdict['gate']})" if verdict["gate"] else ""
+            together.setdefault((f"{verdict['verdict']}{gate}", verdict["reason"]), []).append(host)
+        for (what, reason), hosts in together.items():
+            self.say(f"{names(hosts)}: {what}: {reason}")
+
+    # -- runs ----------------------------------------------------------------------------------------------------
+
+    def _run(self, hosts: list[str]) -> None:
+        """Open a run; what the gates say to the journal's own snapshot counts."""
+        self.busy.update(hosts)
+        name = f"{self.name} run on {' '.join(hosts)}"
+        self.site.processes.spawn(name, self.name, functools.partial(self._work, name, hosts))
+
+    def _work(self, process: str, hosts: list[str]) -> None:
+        try:
+            going = self.open(hosts, process)
+            if going:
+                run_id, recovered = going
+                Recovery(self.site, self.name, run_id, recovered).work()
+                for entry in self.site.journal.run(run_id)["hosts"]:
+                    core.ended(self.memory, entry["host"], str(entry["outcome"]), self.site.clock.time)
+        except RecoveryError as error:
+            self.say(f"{names(hosts)}: {error.message.split('. ')[0]}")
+            for host in hosts:
+                core.ended(self.memory, host, "refused", self.site.clock.time)
+        finally:
+            self.busy.difference_update(hosts)
+
+    def open(
+        self, hosts: t.Sequence[str], process: str, caller: str = "responder", answer: Json | None = None
+    ) -> tuple[str, list[str]] | None:
+        """Claim, look, decide, as recovery_run does; the run and the hosts that it may recover."""
+        site = self.site
+        segments = {host: site.topology["hosts"].get(host, {}).get("segment") for host in hosts}
+        run = _recovery.begin(site.journal, site.region, segments, self._holder(process), LEASE, self.say)
+        snapshot = self._with_storm(self.hearing.snapshot(hosts, caller, facts.of_journal(site, hosts)))
+        if answer:
+            snapshot["answer"] = answer
+        verdicts = _recovery.decide(site.journal, run["id"], snapshot, site.policy)
+        going = [host for host in hosts if verdicts[host]["verdict"] == "recover"]
+        if not going:
+            _recovery.finish(site.journal, run["id"])
+            self._tell([host for host in hosts if caller == "operator"], verdicts)
+            return None
+        resumes = f", resumes {site.run_name(run['resumes'])}" if run["resumes"] else ""
+        self.say(f"{site.run_name(run['id'])} on {names(going)}{resumes}")
+        return run["id"], going
+
+    def _record(self, hosts: list[str]) -> None:
+        """Journal a verdict that is not ``recover``, with its question if it asks one."""
+        try:
+            self.open(hosts, self.name)
+        except RecoveryError as error:
+            self.say(f"{names(hosts)}: {error.message.split('. ')[0]}")
+
+    def _holder(self, process: str) -> Json:
+        site = self.site
+        return {
+            "user": "ha", "hostname": self.name, "boot_id": site.boot_id(), "pid_namespace": None,
+            "pid": None, "process": process, "monotonic": site.monotonic(),
+        }  # fmt: skip

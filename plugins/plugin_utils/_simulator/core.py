@@ -1,0 +1,77 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a responder does with verdicts: a stand-in. PRIVATE to this collection: may change at any time.
+
+Pure, and all that the simulator knows about deciding beyond the gates: which hosts to decide about, which verdicts
+to act on, when to look again. The responder itself is to take this place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _gates
+
+Json = t.Dict[str, t.Any]
+
+#: Seconds between two looks of a controller.
+LOOK = 5.0
+#: Seconds until a host whose recovery did not end well is taken up again; it doubles each time.
+AGAIN = 60.0
+_LONGEST = 900.0
+
+
+@dataclasses.dataclass
+class Memory:
+    """What a responder keeps between two looks.
+
+    :param said: The last verdict and gate of each suspect.
+    :param not_before: When hosts may be taken up again, and how often they were.
+    """
+
+    said: dict[str, tuple[str, str | None]] = dataclasses.field(default_factory=dict)
+    storm_since: float | None = None
+    storm_ended: float | None = None
+    not_before: dict[str, tuple[float, int]] = dataclasses.field(default_factory=dict)
+
+
+def storm(memory: Memory, snapshot: Json, policy: Json, now: float) -> Json:
+    """The fact ``storm`` of the snapshot, by what was heard before and now."""
+    if _gates.storms(snapshot, policy):
+        memory.storm_since = now if memory.storm_since is None else memory.storm_since
+    elif memory.storm_since is not None:
+        memory.storm_since, memory.storm_ended = None, now
+    since, ended = memory.storm_since, memory.storm_ended
+    return {
+        "silent_for": None if since is None else now - since,
+        "ended_ago": None if ended is None or since is not None else now - ended,
+    }
+
+
+def to_recover(memory: Memory, verdicts: t.Mapping[str, Json], now: float) -> list[str]:
+    """The hosts that a run is to be opened for."""
+    return [
+        host
+        for host, verdict in verdicts.items()
+        if verdict["verdict"] == "recover" and now >= memory.not_before.get(host, (0.0, 0))[0]
+    ]
+
+
+def news(memory: Memory, verdicts: t.Mapping[str, Json]) -> list[str]:
+    """The hosts whose verdict is not what it was at the last look; forgets those that are no suspects any more."""
+    found = {host: (verdict["verdict"], verdict["gate"]) for host, verdict in verdicts.items()}
+    changed = [host for host, what in found.items() if memory.said.get(host) != what]
+    memory.said = found
+    return changed
+
+
+def ended(memory: Memory, host: str, outcome: str, now: float) -> None:
+    """A run on the host has ended; what did not end well is taken up again later, and later each time."""
+    _when, times = memory.not_before.get(host, (0.0, 0))
+    if outcome == "recovered":
+        memory.not_before.pop(host, None)
+    else:
+        memory.not_before[host] = (now + min(AGAIN * 2**times, _LONGEST), times + 1)

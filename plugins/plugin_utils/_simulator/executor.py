@@ -1,0 +1,131 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The outside of a recovery run: clock, lease, watch, devices. PRIVATE to this collection: may change at any time."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import typing as t
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_world import RealWorld
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import Device, Level, World
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.operator import Operator
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.lease import Lease
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._probe import ANSWERS, SILENT
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._run import Run
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._watch import Watch
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.api import Api
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.bmc import SimulatedBmc
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.links import CORE
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.site import Json, Site
+
+SILENT_FOR = 15.0
+
+
+class SimulatedRun(Run):
+    """A run on one controller of a story."""
+
+    def __init__(self, site: Site, run_id: str, hosts: t.Sequence[str] | None = None) -> None:
+        super().__init__(site.journal, run_id, hosts)
+        self.site = site
+
+    @functools.cached_property
+    def lease(self) -> Lease:
+        """The same, on the simulated clock."""
+        site = self.site
+        return Lease.of_run(self.journal, self.id, self._working_on, clock=site.monotonic, sleep=site.processes.sleep)
+
+    def step(self, name: str, host: str | None = None, at: float | None = None) -> None:
+        """The same, on the simulated clock."""
+        super().step(name, host, at if at is not None else self.site.monotonic())
+
+
+class SimulatedWatch(Watch):
+    """Looks for signs of life without threads of its own."""
+
+    def __init__(self, site: Site, machine: str, *args: t.Any) -> None:
+        super().__init__(*args)
+        self._ask = functools.partial(probe, site, machine)
+
+    def _answers(self, urls: list[str]) -> dict[str, str]:
+        return self._ask(urls, 0.5)
+
+
+class SimulatedWorld(RealWorld):
+    """See :class:`_evacuation_contract.World`: only clock, threads and endpoints are simulated."""
+
+    def __init__(self, site: Site, machine: str, run: Run, probes: t.Mapping[str, list[str]], say: t.Any) -> None:
+        self.site = site
+        api = t.cast(t.Any, Api(machine, site.cloud, site.beats, site.processes))
+        super().__init__(api, run, probes, SILENT_FOR, t.cast(t.Any, None), say)
+        service = functools.partial(_compute.compute_service, api)
+        self._watch = SimulatedWatch(site, machine, run, probes, service, SILENT_FOR, self.now, self.wait, say)
+
+    def submit(self, function: t.Callable[..., t.Any], /, *args: t.Any) -> concurrent.futures.Future[t.Any]:
+        """At once."""
+        future: concurrent.futures.Future[t.Any] = concurrent.futures.Future()
+        try:
+            future.set_result(function(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def now(self) -> float:
+        """On the machine's simulated clock."""
+        return self.site.monotonic()
+
+    def wait(self, seconds: float, calls: t.Collection[concurrent.futures.Future[t.Any]] = ()) -> None:
+        """All calls have ended when they are made."""
+        self.site.processes.sleep(seconds)
+
+    def problems(self, server: Json) -> list[str]:
+        """Ports and volumes."""
+        return self.site.nova.problems(server)
+
+
+def probe(site: Site, machine: str, urls: t.Sequence[str], timeout: float) -> dict[str, str]:
+    """Try to reach hosts over the admin network, and isolation addresses over theirs."""
+    return {url: ANSWERS if _answers(site, machine, url) else SILENT for url in urls}
+
+
+def _answers(site: Site, machine: str, url: str) -> bool:
+    for network, settings in site.policy["networks"].items():
+        if url in settings["isolation_addresses"]:
+            return site.links.reach(machine, CORE, network)
+    return site.plant.hears(machine, url.partition("//")[2].rpartition(":")[0], site.admin)
+
+
+def fencing_world(site: Site, machine: str) -> World:
+    """What fencing methods get from outside."""
+
+    def nothing(*_args: t.Any, **_more: t.Any) -> t.NoReturn:
+        raise ValueError("simulated devices run no commands and ask no web servers")
+
+    ask = functools.partial(probe, site, machine)
+    return World(nothing, nothing, ask, site.monotonic, site.processes.sleep, site.wall_text)
+
+
+def fencing_levels(site: Site, machine: str, host: str, world: World) -> list[Level]:
+    """The levels of a host, as its controller would use them."""
+    return [_level(site, machine, host, number, names, world) for number, names in enumerate(site.levels[host], 1)]
+
+
+def _level(site: Site, machine: str, host: str, number: int, names: list[str], world: World) -> Level:
+    if names == ["operator"]:
+        return Level(number, [], alone=Operator({}, world))
+    return Level(number, [_device(site, machine, f"{name}-{host}", world) for name in names])
+
+
+def _device(site: Site, machine: str, name: str, world: World) -> Device:
+    options = {
+        "bmc": site.bmcs[name],
+        "plant": site.plant,
+        "processes": site.processes,
+        "machine": machine,
+        "network": site.bmc_network,
+    }
+    return SimulatedBmc(options, world)

@@ -1,0 +1,201 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What one controller hears, and the snapshot it makes of it. PRIVATE to this collection: may change at any time.
+
+Everything is dated by the controller's own monotonic clock, at the moment of hearing; a restart forgets it all.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _snapshot
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.api import Api
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.plant import Host
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.site import Json, Site
+
+#: Seconds of silence after which a monitor counts as not heard.
+SILENCE = 30.0
+_PEERS = 3
+_UNKNOWN: Json = dict.fromkeys(("in_flight", "fences", "orders", "storm"))
+
+
+class _NoAnswer:
+    """A cloud of which nothing is known."""
+
+    def get(self, *_what: t.Any, **_more: t.Any) -> Json:
+        """Nothing."""
+        return {"services": []}
+
+
+class Hearing:
+    """The memory of one controller."""
+
+    def __init__(self, site: Site, machine: str) -> None:
+        self.site, self.machine = site, machine
+        self.api = Api(machine, site.cloud, site.beats, site.processes)
+        self.started = site.clock.time
+        self._heard: dict[tuple[str, str], float] = {}
+        self._reported: set[tuple[str, str]] = set()
+        self._kdump: dict[str, tuple[float, float]] = {}
+        self._suspected: dict[str, float] = {}
+        self.services: dict[str, Json] = {}
+        self.api_answers = False
+
+    # -- listening ----------------------------------------------------------------------------------------------
+
+    def listen(self) -> None:
+        """Take in what there is to hear now."""
+        now = self.site.clock.time
+        self._reported.clear()
+        for name, host in self.site.plant.hosts.items():
+            for network in self.site.links.networks:
+                if network != self.site.bmc_network:
+                    self._listen_to(name, network, now)
+            self._listen_to_kdump(host, now)
+        self._read_nova()
+        if self.api_answers:
+            self.site.board[self.machine] = (now, {name: self._word(name) for name in self.site.plant.hosts})
+
+    def _listen_to(self, host: str, network: str, now: float) -> None:
+        plant, links = self.site.plant, self.site.links
+        reporters = [self.machine] if network in links.of(self.machine) else []
+        reporters += self._peers(host)
+        if reporters:
+            self._reported.add((host, network))
+        if plant.hosts[host].monitor and any(plant.hears(reporter, host, network) for reporter in reporters):
+            self._heard[host, network] = now
+
+    def _peers(self, host: str) -> list[str]:
+        """Some hosts of the same segment whose reports arrive here."""
+        plant = self.site.plant
+        found = []
+        for other in plant.hosts.values():
+            near = other.name != host and other.segment == plant.hosts[host].segment and other.monitor
+            if near and any(plant.hears(self.machine, other.name, network) for network in self.site.links.networks):
+                found.append(other.name)
+            if len(found) == _PEERS:
+                break
+        return found
+
+    def _listen_to_kdump(self, host: Host, now: float) -> None:
+        dumping = host.power and host.system == "crashed" and now < host.dumping_until
+        if dumping and self.site.links.reach(self.machine, host.name, self.site.admin):
+            first, _last = self._kdump.get(host.name, (now, now))
+            self._kdump[host.name] = (first, now)
+
+    def _read_nova(self) -> None:
+        try:
+            found = _compute.services(self.api)  # type: ignore[arg-type]  # a simulated cloud
+        except CloudError:
+            self.api_answers = False
+            return
+        self.api_answers = True
+        self.services = {service["host"]: service for service in found if service["binary"] == "nova-compute"}
+
+    # -- telling ------------------------------------------------------------------------------------------------
+
+    def suspects(self, but: t.Container[str]) -> list[str]:
+        """Hosts that are silent, or lost on some network."""
+        found = []
+        for host in self.site.plant.hosts:
+            lost = "lost" in self._networks(host).values()
+            if host not in but and (lost or self._silent(host) or host in self._kdump):
+                found.append(host)
+        now = self.site.clock.time
+        self._suspected = {host: self._suspected.get(host, now) for host in found}
+        return sorted(found)
+
+    def snapshot(self, suspects: t.Sequence[str], caller: str, journal: Json) -> Json:
+        """One JSON document for the gates.
+
+        :param journal: What the journal knows.
+        """
+        taken = _snapshot.take(self._cloud(), self.site.topology, suspects, caller, 0.5, self.site.policy)
+        taken["observer"].update(name=self.machine, up_for=self._up_for_itself(), api=self.api_answers)
+        for host, facts in taken["hosts"].items():
+            facts.update(self._heard_of(host, facts, host in suspects))
+        return _snapshot.merge({**_UNKNOWN, **taken}, journal)
+
+    def _cloud(self) -> t.Any:
+        return self.api if self.api_answers else _NoAnswer()
+
+    def _up_for_itself(self) -> float:
+        return self.site.clock.time - self.started
+
+    def _heard_of(self, host: str, facts: Json, suspected: bool) -> Json:
+        """What this controller and the others add to what Nova says."""
+        found: Json = {
+            "up_for": self._up_for(host),
+            "networks": self._networks(host),
+            "kdump": self._dump(host),
+            "silent": facts["silent"] or self._word(host) == "down",
+            "fencing": {**facts["fencing"], **self._check(host)},
+        }
+        if suspected:
+            found["suspected_for"] = self._suspected_for(host)
+            found["witnesses"] = {**facts["witnesses"], **self._witnesses(host)}
+        return found
+
+    def _silent(self, host: str) -> bool:
+        service = self.services.get(host)
+        down = bool(service and service["state"] == "down" and not service["forced_down"])
+        return down or self._word(host) == "down"
+
+    def _word(self, host: str) -> str:
+        """What this controller says as a witness."""
+        if not self.site.monitored:
+            return "unknown"
+        words = set(self._of_networks(host).values())
+        return "up" if "alive" in words else "down" if "lost" in words else "unknown"
+
+    def _networks(self, host: str) -> dict[str, str]:
+        return self._of_networks(host) if self.site.policy.get("networks") else {}
+
+    def _of_networks(self, host: str) -> dict[str, str]:
+        if not self.site.monitored:
+            return {}
+        watched = [name for name in self.site.links.networks if name != self.site.bmc_network]
+        return {network: self._of_network(host, network) for network in watched}
+
+    def _of_network(self, host: str, network: str) -> str:
+        heard = self._heard.get((host, network), self.started)
+        if self.site.clock.time - heard < SILENCE:
+            return "alive" if (host, network) in self._heard else "unknown"
+        return "lost" if (host, network) in self._reported else "unknown"
+
+    def _witnesses(self, host: str) -> dict[str, str]:
+        if not self.site.monitored:
+            return {}
+        return {self.machine: self._word(host), **{other: self._said_by(other, host) for other in self._others()}}
+
+    def _others(self) -> list[str]:
+        return sorted(name for name in self.site.board if name != self.machine)
+
+    def _said_by(self, other: str, host: str) -> str:
+        at, words = self.site.board[other]
+        return words.get(host, "unknown") if self.site.clock.time - at < SILENCE else "unknown"
+
+    def _up_for(self, host: str) -> float | None:
+        """Monitors tell since when their host is up."""
+        booted = self.site.booted.get(host)
+        heard = self._word(host) == "up" and booted is not None
+        return self.site.clock.time - t.cast(float, booted) if heard else None
+
+    def _suspected_for(self, host: str) -> float:
+        return self.site.clock.time - self._suspected.get(host, self.site.clock.time)
+
+    def _dump(self, host: str) -> Json | None:
+        if host not in self._kdump:
+            return None
+        first, last = self._kdump[host]
+        return {"last": self.site.clock.time - last, "for": self.site.clock.time - first}
+
+    def _check(self, host: str) -> Json:
+        if host not in self.site.checks:
+            return {"check": None, "age": None, "said": ""}
+        at, result, said = self.site.checks[host]
+        return {"check": result, "age": self.site.clock.time - at, "said": said}

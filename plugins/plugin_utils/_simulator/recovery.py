@@ -1,0 +1,221 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One recovery run, step by step as recover_host.yml takes them. PRIVATE: may change at any time."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import typing as t
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _recovery, _reserved
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Room
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation import Evacuation
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_contract import Limits
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing import agent, certificate, report
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import FencingError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.levels import Fencing, Hooks
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.record import Record
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._planning import make_plan
+from ansible_collections.openstack_ha.recovery.plugins.modules import host_evacuate
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.api import Api
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.executor import (
+    SimulatedRun,
+    SimulatedWorld,
+    fencing_levels,
+    fencing_world,
+)
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.site import Json, Site
+
+_RENEW = 10.0
+
+
+class Recovery:
+    """A run that has the verdict ``recover`` for some hosts.
+
+    :param machine: The controller it runs on. :param confirmed: A person and how that person knows that it is off.
+    """
+
+    def __init__(
+        self, site: Site, machine: str, run_id: str, hosts: t.Sequence[str], confirmed: tuple[str, str] | None = None
+    ) -> None:
+        self.site, self.machine, self.id = site, machine, run_id
+        self.hosts, self.confirmed = sorted(hosts), confirmed
+        self.name = site.run_name(run_id)
+        self.api = t.cast(t.Any, Api(machine, site.cloud, site.beats, site.processes))
+        self.reserved: list[str] = []
+
+    def say(self, text: str) -> None:
+        """Write a line of the log."""
+        self.site.log.say(f"{self.machine}: {self.name}: {text}")
+
+    def work(self) -> None:
+        """Do it all; what fails is written down and the run closed, as the playbook does."""
+        try:
+            self._steps()
+        except RecoveryError as error:
+            self.say(f"stops: {_short(error.message)}")
+        try:
+            self._close()
+        except RecoveryError as error:
+            self.say(f"is not closed: {_short(error.message)}")
+
+    def _steps(self) -> None:
+        self.site.processes.parallel(self._secure, self.hosts)
+        run = SimulatedRun(self.site, self.id)
+        going = [host for host in self.hosts if not run.is_held(host)]
+        if going:
+            plan = self._plan(run, going)
+            self._take_reserved(run, plan)
+            self._evacuate(run, going, plan)
+
+    # -- out of service, and off -------------------------------------------------------------------------------
+
+    def _secure(self, host: str) -> None:
+        try:
+            run = SimulatedRun(self.site, self.id, [host])
+            run.check()
+            self._take_out(run, host)
+            self._fence(run, host)
+        except RecoveryError as error:
+            self.say(f"{host} is held: {_short(error.message)}")
+            _recovery.hold(self.site.journal, self.id, host, error.message)
+
+    def _take_out(self, run: SimulatedRun, host: str) -> None:
+        service = _compute.compute_service(self.api, host)
+        change = {"status": "disabled", "disabled_reason": f"openstack_ha: failed, {self.name}", "forced_down": True}
+        run.lease.renew(host)
+        _compute.update_service(self.api, service["id"], change)
+        run.step("forced_down", host)
+        self.say(f"{host} disabled and forced down")
+
+    def _fence(self, run: SimulatedRun, host: str) -> None:
+        world = fencing_world(self.site, self.machine)
+        record = Record(run, host)
+        hooks = Hooks(record.before_power_off, record.while_waiting, self.say)
+        fencing = Fencing(host, {"serial": host}, world, hooks, agent=agent.of_run(run, host))
+        try:
+            with self._kept(run):
+                probes = self.site.topology["hosts"][host]["probe"]
+                fencing.run(fencing_levels(self.site, self.machine, host, world), probes, 1.0)
+                proof = self._proof(host, fencing)
+        except RecoveryError:
+            record.not_fenced()
+            raise
+        record.fenced(proof)
+        level = f", level {proof['level']}" if proof["level"] else ""
+        self.say(f"{host} is off ({proof['kind']}{level}, identity {proof['identity'].replace('_', ' ')})")
+
+    def _proof(self, host: str, fencing: Fencing) -> Json:
+        outcome, now = fencing.outcome, self.site.wall_text()
+        if outcome.level:
+            return certificate.by_level(host, outcome, now)
+        if self.confirmed and not outcome.alive:
+            fencing.confirm_silence(self.site.topology["hosts"][host]["probe"], 1.0)
+            if not outcome.alive:
+                return certificate.by_operator(host, outcome, now, *self.confirmed)
+        raise FencingError(report.failure(host, outcome))
+
+    # -- the VMs ---------------------------------------------------------------------------------------------------
+
+    def _plan(self, run: SimulatedRun, hosts: list[str]) -> Json:
+        run.check()
+        plan = make_plan(self.api, self.site.topology, hosts, run.ledger(hosts))
+        self.reserved = plan["reserved_hosts"]
+        return plan
+
+    def _take_reserved(self, run: SimulatedRun, plan: Json) -> None:
+        for host in plan["reserved_hosts"]:
+            service = _compute.compute_service(self.api, host)
+            if service["status"] == "disabled":
+                segment = self.site.topology["hosts"][host]["segment"]
+                run.lease.renew()
+                run.journal.use_reserved(self.id, host, segment, service["disabled_reason"])
+                _compute.update_service(self.api, service["id"], {"status": "enabled"})
+                self.say(f"reserved host {host} taken")
+
+    def _evacuate(self, run: SimulatedRun, hosts: list[str], plan: Json) -> None:
+        lines = [host_evacuate._ledger_line(entry, run) for entry in plan["lines"]]
+        run.journal.plan_lines(self.id, lines)
+        work = host_evacuate._lines(plan["lines"], self.site.topology, run.ledger(hosts))
+        self.say(f"evacuates {_moves(plan)}")
+        probes = host_evacuate._probes(work, self.site.topology)
+        world = SimulatedWorld(self.site, self.machine, run, probes, lambda text: None)
+        with self._kept(run):
+            Evacuation(world, work, Room.of_free(plan["room"]), Limits(**self.site.limits)).run()
+        self.reserved = sorted({*self.reserved, *world.reserved_taken})
+        for host in hosts:
+            run.step(_recovery.EVACUATED, host)
+
+    def _kept(self, run: SimulatedRun) -> t.Any:
+        return _Kept(self.site, self.machine, run)
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def _close(self) -> None:
+        run = SimulatedRun(self.site, self.id)
+        self._give_back(run)
+        run.check()
+        found = _recovery.finish(self.site.journal, self.id)
+        outcomes = "; ".join(_outcome(entry) for entry in found["hosts"])
+        counts = collections.Counter(line["state"] for line in found["ledger"])
+        told = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none"
+        self.say(f"ends: {outcomes}; VMs: {told}")
+
+    def _give_back(self, run: SimulatedRun) -> None:
+        for use in run.journal.reserved_uses(run_id=self.id, state="taken"):
+            service = _compute.compute_service(self.api, use["host"])
+            used = _reserved.used_by(self.api, use["host"])
+            if not used:
+                back = {"status": "disabled", "disabled_reason": use["reason_before"] or _reserved.DEFAULT_REASON}
+                _compute.update_service(self.api, service["id"], back)
+                self.say(f"reserved host {use['host']} given back")
+            run.journal.set_reserved(use["id"], "consumed" if used else "returned")
+
+
+class _Kept:
+    """The lease is renewed while something takes long."""
+
+    def __init__(self, site: Site, machine: str, run: SimulatedRun) -> None:
+        self._site, self._machine, self._run = site, machine, run
+
+    def __enter__(self) -> None:
+        me = self._site.processes.current
+        name = f"{me.name if me else 'desk'} lease"
+        self._process = self._site.processes.spawn(name, self._machine, self._renew)
+
+    def __exit__(self, *error: object) -> None:
+        self._site.processes.kill(self._process)
+
+    def _renew(self) -> None:
+        while True:
+            self._site.processes.sleep(_RENEW)
+            try:
+                self._run.lease.renew()
+            except RecoveryError:
+                return
+
+
+def _moves(plan: Json) -> str:
+    """``3 VMs: 2 to cmp02, 1 to cmp03; 1 pending``."""
+    going = collections.Counter(line["target"] for line in plan["lines"] if line["step"] == "evacuate")
+    other = collections.Counter(line["step"] for line in plan["lines"] if line["step"] != "evacuate")
+    to = ", ".join(f"{number} to {target}" for target, number in sorted(going.items()))
+    rest = "".join(f"; {number} {step}" for step, number in sorted(other.items()))
+    return f"{sum(going.values())} VMs" + (f": {to}" if to else "") + rest
+
+
+def _outcome(entry: Json) -> str:
+    reason = f" ({_short(entry['reason'])})" if entry["reason"] else ""
+    return f"{entry['host']} {entry['outcome']}{reason}"
+
+
+def _short(message: str) -> str:
+    """The first sentence; the whole is in the journal."""
+    first = message.split(". ")[0].rstrip(".")
+    return first if len(first) <= 160 else f"{first[:157]}…"
+
+

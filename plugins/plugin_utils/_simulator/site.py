@@ -1,0 +1,112 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Everything that a story is played with. PRIVATE to this collection: may change at any time."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import typing as t
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.beats import Beats, text_of
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.bmc import Bmc
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.clock import Clock
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.cloud import FakeCloud
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.links import Links
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.log import Log
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.nova import Nova
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.plant import Plant
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.processes import Processes
+
+Json = t.Dict[str, t.Any]
+T = t.TypeVar("T")
+
+
+@dataclasses.dataclass
+class MachineClock:
+    """The clocks of one controller.
+
+    :param since: When it was switched on. :param boots: How often.
+    :param ahead: How far its wall clock is ahead of the right time.
+    """
+
+    since: float
+    boots: int = 1
+    ahead: float = 0.0
+
+
+@dataclasses.dataclass
+class Site:
+    """The plant, the cloud in it, and what our software keeps.
+
+    :param levels: Fencing levels of each host as lists of ``bmc``, ``pdu`` and ``operator``.
+    :param board: What each controller last heard, as the others learn it: when, and the word for each host.
+    :param checks: The last fence check of each host: when, the result, what was said.
+    :param homes: Where each VM was at first. :param running: VMs that ran then.
+    """
+
+    clock: Clock
+    processes: Processes
+    log: Log
+    links: Links
+    plant: Plant
+    nova: Nova
+    cloud: FakeCloud
+    beats: Beats
+    topology: Json
+    policy: Json
+    admin: str
+    bmc_network: str
+    bmcs: dict[str, Bmc]
+    levels: dict[str, list[list[str]]]
+    limits: Json
+    monitored: bool = True
+    journal: Journal = dataclasses.field(init=False)
+    clocks: dict[str, MachineClock] = dataclasses.field(default_factory=dict)
+    board: dict[str, tuple[float, dict[str, str]]] = dataclasses.field(default_factory=dict)
+    checks: dict[str, tuple[float, str, str]] = dataclasses.field(default_factory=dict)
+    homes: dict[str, str] = dataclasses.field(default_factory=dict)
+    running: set[str] = dataclasses.field(default_factory=set)
+    booted: dict[str, float] = dataclasses.field(default_factory=dict)
+    run_names: dict[str, str] = dataclasses.field(default_factory=dict)
+    ids: t.Iterator[int] = dataclasses.field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def region(self) -> str:
+        """The scope of claims."""
+        return str(self.cloud.region)
+
+    def here(self) -> str:
+        """The machine whose program runs at this moment; what operators do by hand is done at a desk of their own."""
+        process = self.processes.current
+        return process.machine if process else "desk"
+
+    def monotonic(self) -> float:
+        """The monotonic clock of this machine."""
+        return self.clock.time - self._clock().since
+
+    def boot_id(self) -> str:
+        """Which boot of which machine this is."""
+        return f"{self.here()}-{self._clock().boots}"
+
+    def wall(self) -> float:
+        """This machine's wall clock in seconds."""
+        return self.clock.time + self._clock().ahead
+
+    def wall_text(self, later: float = 0.0) -> str:
+        """The same for people."""
+        return text_of(self.wall() + later)
+
+    def new_id(self) -> str:
+        """Ids in the order in which they are made."""
+        return f"{next(self.ids):08}"
+
+    def run_name(self, run_id: str) -> str:
+        """Runs are counted in logs."""
+        return self.run_names.setdefault(run_id, f"run {len(self.run_names) + 1}")
+
+    def _clock(self) -> MachineClock:
+        return self.clocks.setdefault(self.here(), MachineClock(0.0))
