@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import errno
 import ipaddress
+import math
 import socket
 import typing as t
 import urllib.parse
@@ -50,6 +51,14 @@ def signs_of_life(results: t.Mapping[str, str], may_refuse: bool = False) -> lis
         for url, result in results.items()
         if result == ANSWERS or (result == REFUSED and not may_refuse and not _is_loopback(endpoint(url)[0]))
     ]
+
+
+def check_probes(urls: t.Sequence[str], timeout: float) -> None:
+    """Refuse what could not be probed, before anything is done."""
+    for url in urls:
+        endpoint(url)
+    if not (timeout > 0 and math.isfinite(timeout)):
+        raise ConfigError(f"probe_timeout: must be greater than 0 seconds, not {timeout}.")
 
 
 def endpoint(url: str) -> tuple[str, int]:

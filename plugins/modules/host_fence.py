@@ -161,7 +161,6 @@ certificate:
 """
 
 import contextlib
-import math
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _run
@@ -177,7 +176,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.lev
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.methods import LEVELS_SPEC, parse_levels
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.record import Record
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.world import real_world
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._probe import endpoint
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._probe import check_probes
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
 
 
@@ -218,10 +217,7 @@ def _kept(recovery: _run.Run | None, host: str) -> t.Iterator[None]:
 def _check(params: t.Mapping[str, t.Any]) -> None:
     """Refuse what could only fail after the power-off."""
     identity.check(params["identity"])
-    for url in params["probe"]:
-        endpoint(url)
-    if not (params["probe_timeout"] > 0 and math.isfinite(params["probe_timeout"])):
-        raise ConfigError(f"probe_timeout: must be greater than 0 seconds, not {params['probe_timeout']}.")
+    check_probes(params["probe"], params["probe_timeout"])
     if not params["levels"] and not params["confirmed_by"]:
         raise ConfigError(f"levels: empty, so there is no way to fence {params['host']}. See also confirmed_by.")
 

@@ -183,6 +183,8 @@ class Method:
     LEVEL: t.ClassVar[_Spec] = {}
     #: What its certificate says was observed; empty where observing proves nothing.
     PROOF: t.ClassVar[str] = ""
+    #: Whether it can fence a host in whatever way that host has failed.
+    SUFFICES: t.ClassVar[bool] = True
 
     def __init__(self, options: t.Mapping[str, t.Any], world: World) -> None:
         self.options = options
@@ -266,6 +268,8 @@ class Wait(Method):
 class Person(Method):
     """Somebody has to be asked. It stands alone in its level."""
 
+    SUFFICES: t.ClassVar[bool] = False
+
 
 @dataclasses.dataclass(frozen=True)
 class Level:
@@ -280,3 +284,8 @@ class Level:
     timeout: float = 30.0
     tries: int = 2
     alone: Wait | Person | None = None
+
+    @property
+    def methods(self) -> t.Sequence[Method]:
+        """What stands in it."""
+        return [self.alone] if self.alone else self.devices

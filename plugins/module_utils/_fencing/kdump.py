@@ -71,6 +71,7 @@ class Kdump(Wait):
     }
     LEVEL: t.ClassVar[dict[str, dict[str, t.Any]]] = {"timeout": {"type": "float", "default": 300.0}}
     PROOF = CRASH_KERNEL
+    SUFFICES = False
     TRIED = "listen"
     REFUSES = True
 

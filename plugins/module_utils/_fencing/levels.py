@@ -329,7 +329,7 @@ class Fencing:
         return bool(living)
 
     def _succeeded(self, level: Level) -> None:
-        methods = _methods(level)
+        methods = level.methods
         self.outcome.off = not level.alone and self.outcome.after == OFF
         self.outcome.level = level.number
         self.outcome.methods = sorted({method.NAME for method in methods})
@@ -356,13 +356,9 @@ def together(attempts: t.Sequence[Attempt]) -> str:
     return found.pop() if len(found) == 1 else ON if ON in found else UNKNOWN
 
 
-def _methods(level: Level) -> list[Method]:
-    return [level.alone] if level.alone else [*level.devices]
-
-
 def _asked(level: Level) -> list[Method]:
     """Those that can be looked at without bothering anybody."""
-    return [method for method in _methods(level) if not isinstance(method, Person)]
+    return [method for method in level.methods if not isinstance(method, Person)]
 
 
 def _name(method: Method) -> str:

@@ -98,11 +98,6 @@ def _level(number: int, options: _Options, methods: list[Method]) -> Level:
     return Level(number=number, devices=devices, alone=alone, **numbers)
 
 
-def can_prove(level: Level) -> bool:
-    """Whether the level can end in a certificate without anybody being asked."""
-    return level.alone.can_prove(level.alone.options) if level.alone else bool(level.devices)
-
-
 def _read(levels: t.Any, path: str) -> t.Iterator[tuple[_Options, list[_Written]]]:
     if not isinstance(levels, list):
         raise ConfigError(f"{path}: must be a list of levels.")

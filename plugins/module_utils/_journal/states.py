@@ -61,9 +61,9 @@ QUESTION = {
 ANSWER = ("recover", "hold")
 
 FENCE_CHECK = {
-    "ok": "a BMC that could fence the host answered as the one of this host",
-    "failed": "none did",
-    "mismatch": "one answered as the BMC of another machine",
+    "ok": "all that is configured to fence the host works, as far as reading can tell",
+    "failed": "something of it does not",
+    "mismatch": "a device says that it switches another machine",
 }
 
 
