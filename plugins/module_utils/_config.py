@@ -169,7 +169,8 @@ def _duplicates(node: t.Any, path: str) -> t.Iterator[ConfigError]:
         lines: dict[t.Any, int] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise ConfigError(f"{path}: line {key.start_mark.line + 1}: a key must be a string.")
+                yield ConfigError(f"{path or 'the file'}: a key in line {key.start_mark.line + 1} must be a string.")
+                continue
             here, line = below(path, key.value), key.start_mark.line + 1
             if key.value in lines:
                 yield ConfigError(

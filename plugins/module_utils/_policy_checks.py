@@ -92,7 +92,7 @@ def _cidr(text: str, path: str) -> _Errors:
     network = _network(text)
     if network is None:
         yield wrong(path, "an address range as 192.0.2.0/24", text)
-    elif network != network.cidr:
+    elif network.ip != network.network:
         yield ConfigError(f"{path}: {text} is an address in a range; the range is {network.cidr}.")
 
 

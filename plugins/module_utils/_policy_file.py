@@ -10,6 +10,7 @@ Names, types and bounds are checked by the JSON Schema of :mod:`_policy_schema`,
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import typing as t
 
@@ -174,10 +175,17 @@ def _complete(config: Json) -> Json:
         budgets[each] = {name: {**budgets[one], **caps} for name, caps in budgets[each].items()}
     networks, table = list(values["networks"]), values["reactions"]
     for segment in values["segments"].values():
-        segment["networks"] = networks if segment["networks"] is None else segment["networks"]
-        own = table if segment["reactions"] is None else segment["reactions"]
-        segment["reactions"] = _table(own, segment["networks"])
+        segment["networks"] = list(networks) if segment["networks"] is None else segment["networks"]
+        if segment["reactions"] is None:
+            segment["reactions"] = _table(_about(table, segment["networks"]), segment["networks"])
     return {**values, "reactions": _table(table, networks)}
+
+
+def _about(rules: list[Json] | None, networks: list[str]) -> list[Json] | None:
+    """Without the rules that cannot fit, because they name networks that are not here."""
+    if rules is None:
+        return None
+    return [copy.deepcopy(rule) for rule in rules if {*rule["lost"], *rule["alive"]} <= set(networks)]
 
 
 def _table(rules: list[Json] | None, networks: list[str]) -> list[Json] | None:

@@ -16,6 +16,8 @@ from ansible.template import Templar
 from ansible_collections.openstack_ha.recovery.plugins.inventory import failover_segments
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _cloud, _segments_file
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_file import Policy
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import defaults
 
 Json = dict[str, t.Any]
 NAME = "openstack_ha.recovery.failover_segments"
@@ -398,20 +400,105 @@ def test_a_refreshed_inventory_asks_nova_again(nova: FakeCloud, read: t.Callable
     assert read(MINIMAL + cached).groups()["ha_down"] == ["cmp01"]
 
 
+def of_all(inventory: Read) -> Json:
+    return dict(inventory.manager.groups["all"].get_vars())
+
+
+def test_without_a_policy_file_the_variables_say_the_defaults(nova: FakeCloud, read: t.Callable[..., Read]) -> None:
+    variables = of_all(read(MINIMAL))
+    assert variables["ha_policy"] == defaults()
+    assert variables["ha_policy_hash"] == Policy().hash
+    assert len(variables["ha_segments_hash"]) == 64
+    assert variables["ha_topology"]["segments"]["rack1"]["protect"] is True
+    assert variables["ha_topology"]["segments"]["rack1"]["priority"] == 500
+
+
+def test_the_policy_beside_the_file_is_read_and_filled_in(
+    nova: FakeCloud, read: t.Callable[..., Read], tmp_path: Path
+) -> None:
+    before = of_all(read(MINIMAL))
+    (tmp_path / "ha_policy.yml").write_text("{ask: {wait: 60}, vms: {protect: false, priority: 7}}")
+    variables = of_all(read(MINIMAL.replace("rack1:", "rack2: {hosts: [cmp03], priority: 9}, rack1:")))
+    assert variables["ha_policy"] == {
+        **defaults(),
+        "ask": {**defaults()["ask"], "wait": 60},
+        "vms": {"protect": False, "priority": 7},
+    }
+    segments = variables["ha_topology"]["segments"]
+    assert {name: (it["protect"], it["priority"]) for name, it in segments.items()} == {
+        "rack1": (False, 7),
+        "rack2": (False, 9),
+    }
+    assert variables["ha_policy_hash"] != before["ha_policy_hash"]
+    assert variables["ha_segments_hash"] != before["ha_segments_hash"]
+
+
+def test_the_policy_may_be_elsewhere_and_encrypted_as_a_whole(
+    nova: FakeCloud, read: t.Callable[..., Read], tmp_path: Path
+) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "mine.yml").write_text(vaulted("ask: {wait: 61}"))
+    assert of_all(read(MINIMAL + "policy_file: policies/mine.yml\n"))["ha_policy"]["ask"]["wait"] == 61
+
+
+def test_the_policy_is_read_anew_in_spite_of_the_cache_and_never_cached(
+    nova: FakeCloud, read: t.Callable[..., Read], cached: str, tmp_path: Path
+) -> None:
+    for wait in (1, 2):
+        (tmp_path / "ha_policy.yml").write_text(f"{{ask: {{wait: {wait}}}, vms: {{priority: 987}}}}")
+        inventory = read(MINIMAL + cached)
+        assert of_all(inventory)["ha_policy"]["ask"]["wait"] == wait
+    assert len(nova.calls) == 3
+    (tmp_path / "ha_policy.yml").write_text("ask: {wait: 3}")
+    inventory.manager.refresh_inventory()
+    assert of_all(inventory)["ha_policy"]["ask"]["wait"] == 3
+    assert "987" not in "".join(file.read_text() for file in (tmp_path / "cache").iterdir())
+
+
+def test_what_is_wrong_in_both_files_is_told_at_once_and_nova_is_not_asked(
+    nova: FakeCloud, read: t.Callable[..., Read], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ha_policy.yml").write_text("gats: {}\nbudgets: {segments: {rack3: {}}}")
+    lines = refusal(read, "segments: {rack1: {hots: [cmp01]}}\n", monkeypatch).splitlines()
+    for line in (
+        "segments.rack1.hots: unknown key. Did you mean 'hosts'?",
+        "ha_policy.yml: gats: unknown key. Did you mean 'gates'?",
+        "ha_policy.yml: budgets.segments.rack3: the segments file has no segment 'rack3'. Did you mean 'rack1'?",
+    ):
+        assert any(it.endswith(line) for it in lines), lines
+    assert nova.calls == []
+
+
+def test_a_policy_that_is_named_and_not_there_adds_nothing(
+    nova: FakeCloud, read: t.Callable[..., Read], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert f"{tmp_path}/nosuch.yml" in refusal(read, MINIMAL + "policy_file: nosuch.yml\n", monkeypatch)
+
+
+def test_what_is_odd_in_the_policy_is_a_warning(
+    nova: FakeCloud, read: t.Callable[..., Read], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr("ansible.utils.display.Display.warning", lambda self, msg, **kw: warnings.append(msg))
+    (tmp_path / "ha_policy.yml").write_text("budgets: {cloud: {at_once: 4}}")
+    assert "cmp01" in read(MINIMAL).manager.hosts
+    assert warnings == ["ha_policy.yml: budgets.cloud.at_once: 4 is never reached, per_hour there is 3."]
+
+
 def documented_options() -> Json:
     return dict(yaml.safe_load(failover_segments.DOCUMENTATION)["options"])
 
 
 def test_the_documented_keys_and_defaults_are_those_that_are_accepted() -> None:
-    for option, checks, defaults in [
+    for option, checks, settings in [
         ("segments", _segments_file.SEGMENT_KEYS, dataclasses.asdict(_segments_file.Segment("x"))),
         ("hosts", _segments_file.HOST_KEYS, dataclasses.asdict(_segments_file.HostSettings("x"))),
     ]:
         documented = documented_options()[option]["suboptions"]
         assert documented.keys() == checks.keys()
-        assert checks.keys() == defaults.keys() - {"name"}
+        assert checks.keys() == settings.keys() - {"name"}
         for key, suboption in documented.items():
-            assert (suboption.get("default") or None) == (defaults[key] or None), key
+            assert (suboption.get("default") or None) == (settings[key] or None), key
 
 
 def test_the_documented_recovery_methods_are_those_that_are_accepted() -> None:

@@ -1,0 +1,74 @@
+"""Bring docs/ha_policy.schema.json and the tables of docs/policy.md up to date with the schema of the policy."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import typing as t
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "build" / "tree"))
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import SCHEMA  # noqa: E402
+
+Json = t.Dict[str, t.Any]
+PAGE = ROOT / "docs" / "policy.md"
+SCHEMA_FILE = ROOT / "docs" / "ha_policy.schema.json"
+TABLE = re.compile(r"(<!-- table of (\w+), made by tests/tools/policy_docs.py -->\n).*?(<!-- end of table -->\n)", re.S)
+UNITS = {"seconds": "s", "percent": "%"}
+
+
+def schema_text() -> str:
+    """The published schema."""
+    return json.dumps(SCHEMA, indent=2) + "\n"
+
+
+def page_text(page: str) -> str:
+    """The page with new tables."""
+    return TABLE.sub(lambda found: found[1] + table(SCHEMA["properties"][found[2]]) + found[3], page)
+
+
+def table(section: Json) -> str:
+    """One line for each key of a section."""
+    head = ["| key | values | default | meaning |", "|---|---|---|---|"]
+    lines = [f"| `{key}` | {values(it)} | {default(it)} | {it['description']} |" for key, it in keys(section)]
+    return "\n".join(head + lines) + "\n"
+
+
+def keys(schema: Json, path: str = "") -> t.Iterator[tuple[str, Json]]:
+    """All keys below, with their paths."""
+    for key, it in schema.get("properties", {}).items():
+        here = f"{path}{key}"
+        if not it.get("properties"):
+            yield here, it
+        yield from keys(it, f"{here}.")
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from keys(schema["additionalProperties"], f"{path}NAME.")
+    if path == "" and "items" in schema:
+        yield from keys(schema["items"], "[].")
+
+
+def values(schema: Json) -> str:
+    """What may stand there."""
+    if "enum" in schema:
+        return ", ".join(f"`{choice}`" for choice in schema["enum"])
+    if schema["type"] == "integer":
+        unit = UNITS.get(schema.get("unit", ""), schema.get("unit", ""))
+        return f"{schema['minimum']} to {schema['maximum']} {unit}".rstrip()
+    if schema["type"] == "boolean":
+        return "`true`, `false`"
+    return "mapping of names" if schema["type"] == "object" else "list"
+
+
+def default(schema: Json) -> str:
+    """What holds without it."""
+    if schema.get("default") is None:
+        return "must be given" if "enum" in schema else "-"
+    return f"`{json.dumps(schema['default']).strip(chr(34))}`"
+
+
+if __name__ == "__main__":
+    SCHEMA_FILE.write_text(schema_text(), encoding="utf-8")
+    PAGE.write_text(page_text(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
