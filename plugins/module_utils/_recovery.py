@@ -10,9 +10,11 @@ import hashlib
 import json
 import typing as t
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils import _gates
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _gates, _order_words
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.holder import is_alive
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.orders import in_force
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
 
 Json = t.Dict[str, t.Any]
@@ -22,6 +24,12 @@ EVACUATED = "evacuated"
 
 #: What becomes of an incident when its host gets another verdict than ``recover``.
 _INCIDENT_STATE = {"hold": "held", "ask": "held", "alert": "open", "ignore": "closed"}
+
+#: Seconds until a host that could not be fenced is tried again, by attempt; the last one for ever.
+_BACK_OFF = (30.0, 60.0, 120.0, 300.0, 600.0, 900.0)
+
+_NOT_FENCED = "not fenced"
+_HOUR = 3600.0  # budgets count power certificates of the last hour
 
 
 def begin(
@@ -38,30 +46,162 @@ def begin(
     """
     incidents = {host: journal.open_incident(host, scope, segment) for host, segment in hosts.items()}
     unfinished = [run for host in hosts for run in journal.unfinished_runs(host, scope)]
+    # A run that gave the host up may still be at work on others.
+    resumed = [run["id"] for run in unfinished if run["outcome_of_host"] != "held"]
     entries = [{"host": host, "incident_id": incident["id"]} for host, incident in incidents.items()]
-    run = journal.open_run(entries, holder, resumes=unfinished[0]["id"] if unfinished else None)
+    run = journal.open_run(entries, holder, resumes=resumed[0] if resumed else None)
     try:
         claims.take(journal, [(scope, host) for host in hosts], run["id"], holder, lease_seconds, say=say)
     except RecoveryError as error:
         journal.close_run(run["id"], "closed", {"refused": error.message})
         raise
-    for old in {run["id"] for run in unfinished}:
-        journal.close_run(old, "abandoned", {"resumed_by": run["id"]})
+    for old in unfinished:
+        if not _at_work(journal, old):
+            journal.close_run(old["id"], "abandoned", {"resumed_by": run["id"]})
     return run
 
 
-def decide(journal: Journal, run_id: str, snapshot: Json, policy: Json) -> dict[str, Json]:
-    """Give and journal the verdict; hosts that are not to be recovered are released at once."""
+def _at_work(journal: Journal, unfinished: Json) -> bool:
+    """Whether a run, whose claim on this host is ours now, may still be at work: on other hosts, or on its end."""
+    gave_up = unfinished["outcome_of_host"] == "held"
+    return bool(claims.of_run(journal, unfinished["id"])) or (gave_up and is_alive(unfinished["holder"]) is True)
+
+
+def journal_facts(
+    journal: Journal,
+    scope: str,
+    suspects: t.Sequence[str],
+    policy: Json,
+    warn: t.Callable[[str], None] | None = None,
+) -> Json:
+    """What the journal adds to a snapshot; see ``_snapshot.merge()``.
+
+    :param policy: The complete policy. :param warn: Told once of each order that has ended by itself or soon will.
+    """
+    unended = journal.unended_orders(scope)
+    if warn:
+        for order in journal.announce_orders(unended):
+            warn(f"An order {_order_words.ending(order)}")
+    checks = journal.fence_checks(scope)
+    within = policy["gates"]["flapping"]["within"]
+    recoveries = journal.recoveries(scope, suspects, within) if suspects else {}
+    return {
+        "in_flight": in_flight(journal, scope, suspects),
+        "fences": [_fence(certificate) for certificate in journal.recent_certificates(scope, _HOUR)],
+        "orders": [_order(order) for order in unended if in_force(order)],
+        "storm": journal.storm(scope),
+        "answers": _answers(journal, scope, suspects, policy["ask"]["answer_valid"]),
+        "hosts": {
+            host: {"recoveries": recoveries[host], "fencing": _fence_check(checks.get(host))} for host in suspects
+        },
+    }
+
+
+def no_facts(suspects: t.Iterable[str]) -> Json:
+    """The same of a journal in which nothing was ever written."""
+    nothing = {"recoveries": 0, "fencing": _fence_check(None)}
+    return {
+        "in_flight": [], "fences": [], "orders": [], "storm": {"silent_for": None, "ended_ago": None}, "answers": [],
+        "hosts": dict.fromkeys(suspects, nothing),
+    }  # fmt: skip
+
+
+def _fence(certificate: Json) -> Json:
+    """The failure domain stands in the snapshot."""
+    return {key: certificate[key] for key in ("host", "segment", "age")}
+
+
+def _order(order: Json) -> Json:
+    return {key: order[key] for key in ("id", "number", "kind", "scope", "name", "owner", "reason", "left", "limits")}
+
+
+def _fence_check(check: Json | None) -> Json:
+    return {"check": check["result"], "age": check["age"], "said": check["said"]} if check else {"check": None}
+
+
+def _answers(journal: Journal, scope: str, suspects: t.Sequence[str], valid: float) -> list[Json]:
+    """Fresh answers to questions about these suspects and no fewer; the gates compare what was asked."""
+    found = journal.answers(scope, suspects) if suspects else []
+    return [
+        {
+            "host": it["host"], "gate": it["gate"], "question": it["digest"], "verdict": it["answer"],
+            "by": it["answered_by"], "why": it["answer_reason"],
+        }
+        for it in found
+        if it["answer_age"] <= valid and set(suspects) <= set((it["plan"] or {}).get("hosts", []))
+    ]  # fmt: skip
+
+
+def note_storm(journal: Journal, scope: str, snapshot: Json, policy: Json) -> None:
+    """Keep whether too many hosts are silent, for who decides later. Only who watches all the time can tell its end."""
+    journal.note_storm(scope, bool(_gates.storms(snapshot, policy)))
+
+
+def decide(
+    journal: Journal,
+    run_id: str,
+    snapshot: Json,
+    policy: Json,
+    policy_hash: str | None = None,
+    segments_hash: str | None = None,
+    wait: float = 0.0,
+) -> dict[str, Json]:
+    """Give and journal the verdict; hosts that are not to be recovered are released at once.
+
+    :param policy_hash: Of the files that policy and segments stand in.
+    :param wait: Keep the hosts to be asked about, if there is none to recover, because an answer is waited for.
+    """
     verdicts = _gates.decide(snapshot, policy)
-    journal.add_verdict(run_id, snapshot, digest(policy), verdicts)
-    run = journal.run(run_id)
-    for entry in run["hosts"]:
+    seen = max((order["number"] for order in snapshot.get("orders") or []), default=0)
+    journal.add_verdict(run_id, snapshot, policy_hash or digest(policy), verdicts, segments_hash, seen)
+    asked = awaited(verdicts) if wait > 0 else []
+    for entry in _undecided(journal, run_id):
         verdict = verdicts[entry["host"]]
         if verdict["verdict"] == "recover":
             journal.set_incident(entry["incident_id"], "recovering")
+        elif entry["host"] in asked:
+            journal.set_incident(entry["incident_id"], "held", f"asked: {verdict['reason']}")
         else:
             release(journal, run_id, entry, _INCIDENT_STATE[verdict["verdict"]], verdict["reason"])
     return verdicts
+
+
+def awaited(verdicts: t.Mapping[str, Json]) -> list[str]:
+    """The hosts whose answer is worth waiting for: nobody else is to be recovered meanwhile."""
+    if any(verdict["verdict"] == "recover" for verdict in verdicts.values()):
+        return []
+    return [host for host, verdict in verdicts.items() if verdict["verdict"] == "ask"]
+
+
+def ask(
+    journal: Journal,
+    run_id: str,
+    verdicts: t.Mapping[str, Json],
+    vms: t.Callable[[str], int | None],
+    wait: float,
+    default: str,
+) -> list[Json]:
+    """Journal the questions that these verdicts ask.
+
+    :param vms: How many VMs are on a host, as far as that can be told.
+    """
+    asked = {host: verdict for host, verdict in verdicts.items() if verdict["verdict"] == "ask"}
+    plan = {"hosts": sorted(verdicts), "vms": {host: vms(host) for host in asked}}
+    waits = wait if awaited(verdicts) else 0.0
+    return [
+        _ask(journal, run_id, entry, asked[entry["host"]], plan, waits, default)
+        for entry in journal.run(run_id)["hosts"]
+        if entry["host"] in asked
+    ]
+
+
+def _ask(journal: Journal, run_id: str, entry: Json, verdict: Json, plan: Json, wait: float, default: str) -> Json:
+    gate, reason = verdict["gate"], verdict["reason"]
+    return journal.ask(run_id, entry, gate, _gates.question(gate, reason), reason, plan, wait, default)
+
+
+def _undecided(journal: Journal, run_id: str) -> list[Json]:
+    return [entry for entry in journal.run(run_id)["hosts"] if entry["outcome"] is None]
 
 
 def in_flight(journal: Journal, scope: str, but: t.Container[str]) -> list[str]:
@@ -70,17 +210,36 @@ def in_flight(journal: Journal, scope: str, but: t.Container[str]) -> list[str]:
     return sorted(incident["host"] for incident in recovering if incident["host"] not in but)
 
 
+def back_off(attempts: int) -> float:
+    """Seconds until the next attempt after so many."""
+    return _BACK_OFF[min(max(attempts, 1), len(_BACK_OFF)) - 1]
+
+
 def hold(journal: Journal, run_id: str, host: str, reason: str) -> None:
-    """Give one host up for this run: nothing of it may be evacuated, and it must not be forgotten."""
+    """Give one host up for this run: nothing of it may be evacuated, and it must not be forgotten.
+
+    Without a certificate of this run it was not fenced, and is to be tried again.
+    """
     for entry in journal.run(run_id)["hosts"]:
         if entry["host"] == host:
-            release(journal, run_id, entry, "held", reason)
+            proof = journal.certificate(run_id, host)
+            fenced = proof is not None and proof["run_id"] == run_id and proof["state"] == "valid"
+            words = reason if fenced or reason.startswith(_NOT_FENCED) else f"{_NOT_FENCED}: {reason}"
+            release(journal, run_id, entry, "held", words, again=not fenced)
 
 
-def release(journal: Journal, run_id: str, entry: Json, state: str, reason: str) -> None:
-    """End the run's work on one host before the run ends."""
+def release(journal: Journal, run_id: str, entry: Json, state: str, reason: str, again: bool = False) -> None:
+    """End the run's work on one host before the run ends.
+
+    :param again: Whether it is to be tried again by itself; so is what was to be, until it is recovered or ended.
+    """
     journal.set_run_host(run_id, entry["host"], "held", reason)
-    journal.set_incident(entry["incident_id"], state, reason)
+    (incident,) = journal.incidents(id=entry["incident_id"])
+    if state == "held" and (again or incident["attempts"]):
+        attempts = incident["attempts"] + 1
+        journal.hold_incident(entry["incident_id"], reason, attempts, back_off(attempts))
+    else:
+        journal.set_incident(entry["incident_id"], state, reason)
     claims.release(journal, run_id, [entry["host"]])
 
 
@@ -88,9 +247,11 @@ def finish(journal: Journal, run_id: str) -> Json:
     """End the run: outcome per host from the ledger, claims released. Returns the report."""
     run = journal.run(run_id)
     evacuated = {step["host"] for step in journal.steps(run_id) if step["name"] == EVACUATED}
+    unwanted = {order["covers"]: _order_words.stops(order) for order in journal.stopping_orders(run_id)}
     for entry in run["hosts"]:
         if entry["outcome"] != "held":
-            left = _left(journal, entry) if entry["host"] in evacuated else "the run ended before all was evacuated"
+            cut_off = unwanted.get(entry["host"], "the run ended before all was evacuated")
+            left = _left(journal, entry) if entry["host"] in evacuated else cut_off
             outcome = "partial" if left else "recovered"
             journal.set_run_host(run_id, entry["host"], outcome, left)
             journal.set_incident(entry["incident_id"], outcome, left)

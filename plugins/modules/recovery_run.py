@@ -12,9 +12,16 @@ version_added: 0.1.0
 description:
   - With O(state=open), resolves the names of the failed hosts, claims the hosts so that no other run works on them,
     takes a snapshot of the cloud, passes it through the gates, and journals the verdict.
-  - With O(state=held), gives one host of the run up, for example because it could not be fenced.
+  - Where the verdict is V(ask), the question is journaled with what would be done. It is answered with
+    M(openstack_ha.recovery.incident_answer), and the next run on the host goes by the answer, if the situation is still
+    the one that was asked about. With O(ask_wait), or C(ask.wait) of the policy, the run stays open and waits.
+  - With O(state=awaiting), waits for the answers, renewing the lease; when the time is over, does what C(ask.default)
+    of the policy says, which is V(hold) unless an operator wrote otherwise. Then it looks and decides again.
+  - With O(state=held), gives one host of the run up, for example because it could not be fenced. What was not fenced
+    stays on record with the time of the next attempt, see M(openstack_ha.recovery.recovery_run_info).
   - With O(state=closed), journals the outcome, releases the claims, and returns the report of the run.
-  - In check mode nothing is claimed or journaled; the verdict is returned all the same.
+  - In check mode nothing is claimed or journaled; the verdict is returned all the same, with what every gate says, also
+    those after the one that decides.
 extends_documentation_fragment:
   - openstack_ha.recovery.attributes
   - openstack_ha.recovery.attributes.both_groups
@@ -33,7 +40,7 @@ options:
     description: What to do with the run.
     type: str
     required: true
-    choices: [open, held, closed]
+    choices: [open, awaiting, held, closed]
   hosts:
     description:
       - The failed hosts, by service host, hypervisor hostname, or a short name that only one host has.
@@ -41,8 +48,21 @@ options:
     type: list
     elements: str
   topology:
-    description: The segments and hosts, as the inventory plugin sets them in the variable C(ha_topology).
+    description:
+      - The segments and hosts, as the inventory plugin sets them in the variable C(ha_topology).
+      - Needed with O(state=open) and O(state=awaiting).
     type: dict
+  policy:
+    description:
+      - The complete policy, as the inventory plugin sets it in the variable C(ha_policy). Without it the defaults hold,
+        which recover a single dead host and ask about anything bigger.
+    type: dict
+  policy_hash:
+    description: Hash of the files that policy and segments were read from, journaled with each verdict.
+    type: str
+  segments_hash:
+    description: Hash of the segments file, journaled with each verdict.
+    type: str
   reason:
     description: Why the host is given up. Needed with O(state=held).
     type: str
@@ -56,10 +76,14 @@ options:
   answer_reason:
     description: Why.
     type: str
+  ask_wait:
+    description: Seconds to wait for an answer to the verdict V(ask), instead of C(ask.wait) of the policy.
+    type: float
   max_hosts_at_once:
-    description: Hosts that may be under recovery at once without asking, counting those of other runs.
+    description:
+      - Raises the budgets for this run alone. So many hosts may be under recovery at once without asking, counting
+        those of other runs. It never lowers what the policy allows.
     type: int
-    default: 1
   probe_timeout:
     description: Seconds to wait for a host that does not answer its probe.
     type: float
@@ -83,6 +107,15 @@ EXAMPLES = r"""
     topology: "{{ ha_topology }}"
   register: run
 
+- name: Wait for the answer of an operator
+  openstack_ha.recovery.recovery_run:
+    cloud: prod
+    state: awaiting
+    run_id: "{{ run.run_id }}"
+    topology: "{{ ha_topology }}"
+    policy: "{{ ha_policy }}"
+  when: run.awaiting
+
 - name: Close the run
   openstack_ha.recovery.recovery_run:
     state: closed
@@ -96,16 +129,25 @@ run_id:
   type: str
 hosts:
   description: Hosts with the verdict V(recover), by service host.
-  returned: O(state=open)
+  returned: O(state=open), O(state=awaiting)
   type: list
   elements: str
 verdicts:
-  description: Verdict, deciding gate, reason and all gates with their inputs, by host.
-  returned: O(state=open)
+  description: Verdict, deciding gate, reason and the gates with their inputs, by host.
+  returned: O(state=open), O(state=awaiting)
   type: dict
+awaiting:
+  description: Whether the run waits for answers; then call this again with O(state=awaiting).
+  returned: O(state=open), O(state=awaiting)
+  type: bool
+questions:
+  description: The questions that were journaled, each with its host, gate, reason and plan.
+  returned: O(state=open), O(state=awaiting)
+  type: list
+  elements: dict
 resumes:
   description: Id of the unfinished run that this one continues.
-  returned: O(state=open)
+  returned: O(state=open), O(state=awaiting)
   type: str
 report:
   description: Everything the journal knows about the run.
@@ -116,27 +158,37 @@ report:
 import os
 import time
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils import _recovery, _run, _snapshot
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _recovery, _run, _snapshot
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Cloud, Json, connect
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import (
+    CloudError,
+    ConfigError,
+    RecoveryError,
+)
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates import decide
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import holder
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import open_journal
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError, JournalMissing
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._names import HostNames
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._order_words import span
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import defaults
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
 
+_LOOK = 1.0  # seconds between two looks for an answer
+_TELL = 30.0  # seconds between two lines of progress
+
 
 def run(call: Call) -> Result:
-    """Open, hold or close."""
+    """Open, await, hold or close."""
     if call.params["state"] == "open":
         return _open_checked(call) if call.check_mode else _open(call)
     if call.check_mode or not call.params["run_id"]:
         return {"changed": call.check_mode, "run_id": call.params["run_id"]}
     # A host is held beside others of its run, whose claims may be released at this moment.
     held = call.params["hosts"] if call.params["state"] == "held" else None
-    with _run.joined(call.params, held) as recovery:
+    with _run.joined(call.params, held, orders=False) as recovery:
+        if call.params["state"] == "awaiting":
+            return _await(call, recovery)
         if held is not None:
             for host in held:
                 _recovery.hold(recovery.journal, recovery.id, host, call.params["reason"])
@@ -146,16 +198,19 @@ def run(call: Call) -> Result:
 
 def _open_checked(call: Call) -> Result:
     """The verdict without a claim, a run, or a line in the journal."""
-    cloud, hosts = connect(call.params), _resolve(call)
-    snapshot = _see(call, cloud, hosts)
+    cloud, hosts, policy = connect(call.params), _resolve(call), _policy(call)
+    snapshot = _see(call, cloud, hosts, policy)
     try:
         with open_journal(call.params["journal_url"], create=False) as journal:
-            in_flight = _recovery.in_flight(journal, cloud.region, hosts)
+            known = _recovery.journal_facts(journal, cloud.region, hosts, policy)
+    except JournalMissing as error:
+        call.warn(f"Nothing is known of other runs and orders: {error.message}")
+        known = _recovery.no_facts(hosts)
     except JournalError as error:
-        call.warn(f"Runs on other hosts are not counted: {error.message}")
-        in_flight = []
-    snapshot = _snapshot.merge(snapshot, _journal_facts(call, in_flight, hosts))
-    return _opened(call, None, decide(snapshot, full=True), None)
+        call.warn(f"Other runs and orders are not known, which closes gates: {error.message}")
+        known = {}
+    verdicts = decide(_merged(call, snapshot, known), policy, full=True)
+    return _opened(call, {"id": None, "resumes": None}, verdicts, [])
 
 
 def _open(call: Call) -> Result:
@@ -166,32 +221,109 @@ def _open(call: Call) -> Result:
         me.update(pid=None, pid_start=None)  # a module's process ends long before its run
     with open_journal(call.params["journal_url"]) as journal:
         record = _recovery.begin(journal, cloud.region, segments, me, call.params["lease_seconds"], call.progress)
-        snapshot = _see(call, cloud, hosts)
-        in_flight = _recovery.in_flight(journal, cloud.region, hosts)
-        snapshot = _snapshot.merge(snapshot, _journal_facts(call, in_flight, hosts))
-        verdicts = _recovery.decide(journal, record["id"], snapshot, defaults())
-        if not _to_recover(verdicts):
-            _recovery.finish(journal, record["id"])
-        return _opened(call, record["id"], verdicts, record["resumes"])
+        return _decide(call, cloud, journal, record, hosts, [])
 
 
-def _opened(call: Call, run_id: str | None, verdicts: dict[str, Json], resumes: str | None) -> Result:
-    hosts = _to_recover(verdicts)
+def _decide(call: Call, cloud: Cloud, journal: Journal, record: Json, hosts: list[str], assumed: list[Json]) -> Result:
+    """Look, decide, and ask if need be.
+
+    :param assumed: Answers that nobody gave: the default of the policy.
+    """
+    policy, wait = _policy(call), _wait(call)
+    snapshot = _see(call, cloud, hosts, policy)
+    known = _recovery.journal_facts(journal, cloud.region, hosts, policy, call.warn)
+    known["answers"] = [*known["answers"], *assumed]
+    hashes = (call.params["policy_hash"], call.params["segments_hash"])
+    verdicts = _recovery.decide(journal, record["id"], _merged(call, snapshot, known), policy, *hashes, wait)
+
+    def vms(host: str) -> int | None:
+        try:
+            return len(_compute.servers_on(cloud, host))
+        except CloudError:
+            return None
+
+    questions = _recovery.ask(journal, record["id"], verdicts, vms, wait, policy["ask"]["default"])
+    if not _to_recover(verdicts) and not (wait > 0 and questions):
+        _recovery.finish(journal, record["id"])
+    return _opened(call, record, verdicts, questions)
+
+
+def _opened(call: Call, record: Json, verdicts: dict[str, Json], questions: list[Json]) -> Result:
+    hosts, awaited = _to_recover(verdicts), _recovery.awaited(verdicts) if questions and _wait(call) > 0 else []
     refused = [
         f"{host}: {v['verdict']} (gate {v['gate']}): {v['reason']}" for host, v in verdicts.items() if host not in hosts
     ]
     for line in refused:
-        call.warn(f"Not recovered: {line}")
-    result = {"changed": bool(hosts), "run_id": run_id, "hosts": hosts, "verdicts": verdicts, "resumes": resumes}
-    if not hosts and not call.check_mode:
+        call.warn(f"Not recovered{' yet' if awaited else ''}: {line}")
+    result = {
+        "changed": bool(hosts or awaited),
+        "run_id": record["id"],
+        "hosts": hosts,
+        "verdicts": verdicts,
+        "awaiting": bool(awaited),
+        "questions": questions,
+        "resumes": record["resumes"],
+    }
+    if not hosts and not awaited and not call.check_mode:
         raise RecoveryError("Nothing is recovered. " + "; ".join(refused) + _how_to_answer(verdicts), **result)
     return result
 
 
 def _how_to_answer(verdicts: dict[str, Json]) -> str:
-    if not any(verdict["verdict"] == "ask" for verdict in verdicts.values()):
+    asked = [host for host, verdict in verdicts.items() if verdict["verdict"] == "ask"]
+    if not asked:
         return ""
-    return ". To answer: -e answer=recover -e answered_by=YOUR_NAME -e answer_reason='WHY'"
+    return (
+        ". To answer: ansible-playbook openstack_ha.recovery.answer_incident -i INVENTORY "
+        f"-e host={','.join(asked)} -e answer=recover -e answered_by=YOUR_NAME -e answer_reason='WHY', then run this "
+        "again; or run this again with the same three variables"
+    )
+
+
+# -- waiting for a person ------------------------------------------------------------------------------------------
+
+
+def _await(call: Call, recovery: _run.Run) -> Result:
+    """Until every question is answered or its time is over; then decide anew, which may ask about something else."""
+    cloud, journal, assumed = connect(call.params), recovery.journal, []
+    with recovery.lease.keep(_run.KEEP_INTERVAL):
+        while True:
+            _until_answered(call, recovery)
+            assumed += _expire(journal, recovery.id)
+            hosts = [entry["host"] for entry in journal.run(recovery.id)["hosts"] if entry["outcome"] is None]
+            result = _decide(call, cloud, journal, recovery.record, hosts, assumed)
+            if not result["awaiting"]:
+                return result
+
+
+def _until_answered(call: Call, recovery: _run.Run) -> None:
+    told = -_TELL
+    while True:
+        waiting = recovery.journal.questions(run_id=recovery.id, state="open")
+        left = max((question["wait"] - question["age"] for question in waiting), default=0.0)
+        if left <= 0:
+            return
+        if time.monotonic() - told >= _TELL:
+            told = time.monotonic()
+            asked = "; ".join(f"{it['host']}: {it['reason']}" for it in waiting)
+            call.progress(f"Waiting another {span(left)} for an answer about {asked}")
+        recovery.lease.check()
+        time.sleep(min(_LOOK, left))
+
+
+def _expire(journal: Journal, run_id: str) -> list[Json]:
+    """Do the default where nobody answered."""
+    assumed = []
+    for question in journal.questions(run_id=run_id, state="open"):
+        why = f"no answer within {question['wait']:g} s"
+        if journal.expire_question(question["id"], question["default"], why):
+            by = "the default of the policy"
+            answer = {"host": question["host"], "gate": question["gate"], "question": question["digest"]}
+            assumed.append({**answer, "verdict": question["default"], "by": by, "why": why})
+    return assumed
+
+
+# -- what the decision is made from ---------------------------------------------------------------------------------
 
 
 def _to_recover(verdicts: dict[str, Json]) -> list[str]:
@@ -204,8 +336,10 @@ def _resolve(call: Call) -> list[str]:
     return sorted({names.resolve(name, "failed_hosts") for name in call.params["hosts"]})
 
 
-def _see(call: Call, cloud: Cloud, hosts: list[str]) -> Json:
-    snapshot = _snapshot.take(cloud, call.params["topology"], hosts, "operator", call.params["probe_timeout"])
+def _see(call: Call, cloud: Cloud, hosts: list[str], policy: Json) -> Json:
+    snapshot = _snapshot.take(
+        cloud, call.params["topology"], hosts, _snapshot.OPERATOR, call.params["probe_timeout"], policy
+    )
     if call.params["answer"]:
         snapshot["answer"] = {
             "verdict": call.params["answer"],
@@ -215,35 +349,43 @@ def _see(call: Call, cloud: Cloud, hosts: list[str]) -> Json:
     return snapshot
 
 
-def _journal_facts(call: Call, in_flight: list[str], hosts: list[str]) -> Json:
-    """``max_hosts_at_once`` counts as an order for this run."""
-    order = {
-        "id": "",
-        "number": 0,
-        "kind": "budget",
-        "scope": "cloud",
-        "name": None,
-        "limits": {"at_once": call.params["max_hosts_at_once"]},
-    }
-    return {
-        "in_flight": in_flight,
-        "fences": [],
-        "orders": [order],
-        "storm": {"silent_for": None, "ended_ago": None},
-        "hosts": {host: {"recoveries": 0} for host in hosts},
-    }
+def _merged(call: Call, snapshot: Json, known: Json) -> Json:
+    """With what the journal knows, and with ``max_hosts_at_once`` as an order for this run alone."""
+    wanted = call.params["max_hosts_at_once"]
+    if wanted is not None and known.get("orders") is not None:
+        order = {
+            "id": "this run", "number": 0, "kind": "budget", "scope": "cloud", "name": None, "owner": "this run",
+            "reason": "max_hosts_at_once", "left": None, "limits": {"at_once": wanted, "per_hour": None},
+        }  # fmt: skip
+        known = {**known, "orders": [*known["orders"], order]}
+    return _snapshot.merge(snapshot, known)
+
+
+def _policy(call: Call) -> Json:
+    return call.params["policy"] or defaults()
+
+
+def _wait(call: Call) -> float:
+    wanted = call.params["ask_wait"]
+    if wanted is not None and not 0 <= wanted <= 86400:
+        raise ConfigError(f"ask_wait: must be between 0 and 86400 seconds, not {wanted}.")
+    return float(_policy(call)["ask"]["wait"] if wanted is None else wanted)
 
 
 TASK = Task(
     argument_spec={
-        "state": {"type": "str", "required": True, "choices": ["open", "held", "closed"]},
+        "state": {"type": "str", "required": True, "choices": ["open", "awaiting", "held", "closed"]},
         "hosts": {"type": "list", "elements": "str"},
         "topology": {"type": "dict"},
+        "policy": {"type": "dict"},
+        "policy_hash": {"type": "str"},
+        "segments_hash": {"type": "str"},
         "reason": {"type": "str"},
         "answer": {"type": "str", "choices": ["recover", "hold"]},
         "answered_by": {"type": "str"},
         "answer_reason": {"type": "str"},
-        "max_hosts_at_once": {"type": "int", "default": 1},
+        "ask_wait": {"type": "float"},
+        "max_hosts_at_once": {"type": "int"},
         "probe_timeout": {"type": "float", "default": 0.5},
         "lease_seconds": {"type": "float", "default": 60.0},
         **CLOUD_SPEC,
@@ -253,6 +395,7 @@ TASK = Task(
     constraints={
         "required_if": [
             ("state", "open", ["hosts", "topology"]),
+            ("state", "awaiting", ["run_id", "topology"]),
             ("state", "held", ["run_id", "hosts", "reason"]),
         ],
         "required_together": [("answer", "answered_by", "answer_reason")],

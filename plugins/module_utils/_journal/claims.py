@@ -115,6 +115,11 @@ def held(journal: Journal, run_id: str, hosts: t.Iterable[str]) -> list[Row]:
     )
 
 
+def of_run(journal: Journal, run_id: str) -> list[Row]:
+    """All claims that a run holds."""
+    return rows.rows(journal.database, rows.matching("claims", {"run_id": run_id}, ["scope", "host"]))
+
+
 def _mark(claim: Row) -> tuple[t.Any, ...]:
     return (claim["run_id"], claim["token"], claim["beats"])
 

@@ -49,6 +49,35 @@ class Incidents:
         still_open = sa.and_(incidents.c.id == incident_id, incidents.c.open_key.is_not(None))
         return rows.update(self.database, incidents.update().where(still_open).values(values))
 
+    def hold_incident(self, incident_id: str, reason: str, attempts: int, look_after: float) -> bool:
+        """Hold an incident that has not ended and say in how many seconds somebody should try again."""
+        incidents = table("incidents")
+        values = {
+            "state": "held", "reason": reason, "changed_at": rows.now(), "attempts": attempts,
+            "next_look_at": rows.now(look_after), "look_after": look_after, "held_mark": ages.mark(),
+        }  # fmt: skip
+        still_open = sa.and_(incidents.c.id == incident_id, incidents.c.open_key.is_not(None))
+        return rows.update(self.database, incidents.update().where(still_open).values(values))
+
+    def retries(self, scope: str | None = None) -> list[Row]:
+        """Held incidents that wait for another try; ``due_in`` is how many seconds are left, 0 when it is due."""
+        incidents = table("incidents")
+        filters = {"state": "held", **({} if scope is None else {"scope": scope})}
+        query = rows.matching("incidents", filters, ["scope", "host"]).where(incidents.c.look_after.is_not(None))
+        found = rows.rows(self.database, query)
+        return [{**it, "due_in": max(0.0, it["look_after"] - (ages.age(it["held_mark"]) or 0.0))} for it in found]
+
+    def recoveries(self, scope: str, hosts: t.Sequence[str], within: float) -> dict[str, int]:
+        """By host, how many incidents that have ended began within so many seconds and had a power certificate."""
+        incidents, certificates = table("incidents"), table("certificates")
+        query = rows.matching("incidents", {"scope": scope, "host": list(hosts)}).where(
+            incidents.c.open_key.is_(None), incidents.c.id.in_(sa.select(certificates.c.incident_id))
+        )
+        counts = dict.fromkeys(hosts, 0)
+        for it in rows.rows(self.database, query):
+            counts[it["host"]] += (ages.age(it["opened_mark"], it["opened_at"]) or 0.0) <= within
+        return counts
+
     def incidents(self, **filters: t.Any) -> list[Row]:
         """Incidents whose columns have these values (a list or tuple: any of them), oldest first."""
         return rows.rows(self.database, rows.matching("incidents", filters, ["opened_at", "id"]))

@@ -61,19 +61,24 @@ class Orders:
 
     def orders(self, scope_region: str | None = None) -> list[Row]:
         """The orders in force, oldest first; ``left`` is how many seconds they still hold."""
-        return [order for order in self._not_ended(scope_region) if order["left"] is None or order["left"] > 0]
+        return [order for order in self.unended_orders(scope_region) if in_force(order)]
 
     def all_orders(self, **filters: t.Any) -> list[Row]:
         """Orders whose columns have these values, also those that have ended, oldest first."""
         found = rows.rows(self.database, rows.matching("orders", filters, ["scope_region", "number"]))
         return [_with_left(order) for order in found]
 
-    def announce_orders(self, scope_region: str) -> list[Row]:
+    def unended_orders(self, scope_region: str | None = None) -> list[Row]:
+        """The orders in force, and those that have run out since anybody looked: ``left`` is not above 0 then."""
+        filters = {"ended_at": None, **({} if scope_region is None else {"scope_region": scope_region})}
+        return self.all_orders(**filters)
+
+    def announce_orders(self, unended: list[Row]) -> list[Row]:
         """Orders that have run out, or soon will, and about which nobody was told; each is returned to one caller.
 
         One that has run out is ended by this.
         """
-        return [order for order in self._not_ended(scope_region) if self._announced(order)]
+        return [order for order in unended if self._announced(order)]
 
     def stopping_orders(self, run_id: str) -> list[Row]:
         """Pauses and disarms in force that are newer than the run's verdict, once per host of the run in ``covers``."""
@@ -93,7 +98,7 @@ class Orders:
             .order_by(orders.c.number, incidents.c.host)
         )
         found = [_with_left(order) for order in rows.rows(self.database, query)]
-        return [order for order in found if order["left"] is None or order["left"] > 0]
+        return [order for order in found if in_force(order)]
 
     def fences_under_way(self, scope_region: str) -> list[Row]:
         """Power-offs that runs have begun and not ended: ``run_id``, ``host``, ``segment``, ``holder`` of the run."""
@@ -109,10 +114,6 @@ class Orders:
         last = {(step["run_id"], step["host"]): step for step in rows.rows(self.database, query)}
         return [step for step in last.values() if step["name"] == _FENCE_STEPS[0]]
 
-    def _not_ended(self, scope_region: str | None) -> list[Row]:
-        filters = {"ended_at": None, **({} if scope_region is None else {"scope_region": scope_region})}
-        return self.all_orders(**filters)
-
     def _announced(self, order: Row) -> bool:
         left = order["left"]
         if left is None or left > ANNOUNCE_BEFORE:
@@ -126,6 +127,11 @@ class Orders:
         orders = table("orders")
         same = [orders.c[name] == value for name, value in {"ended_at": None, **expected}.items()]
         return rows.update(self.database, orders.update().where(orders.c.id == order_id, *same).values(values))
+
+
+def in_force(order: Row) -> bool:
+    """Whether an order that was not ended still has time left."""
+    return order["left"] is None or order["left"] > 0
 
 
 def _with_left(order: Row) -> Row:

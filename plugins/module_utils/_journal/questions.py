@@ -72,6 +72,18 @@ class Questions:
         found = rows.rows(self.database, rows.matching("questions", filters, ["asked_at", "id"]))
         return [_with_ages(question) for question in found]
 
+    def answers(self, scope: str, hosts: t.Sequence[str]) -> list[Row]:
+        """Answers of people about incidents of these hosts that have not ended, oldest first."""
+        questions, incidents = table("questions"), table("incidents")
+        query = (
+            sa.select(questions)
+            .join_from(questions, incidents, incidents.c.id == questions.c.incident_id)
+            .where(incidents.c.scope == scope, incidents.c.host.in_(list(hosts)), incidents.c.open_key.is_not(None))
+            .where(questions.c.state == "answered")
+            .order_by(questions.c.answered_at, questions.c.id)
+        )
+        return [_with_ages(question) for question in rows.rows(self.database, query)]
+
     def _end(self, question_id: str, values: Row, reason: str) -> bool:
         questions = table("questions")
         still_open = sa.and_(questions.c.id == question_id, questions.c.state == "open")

@@ -93,7 +93,7 @@ class Runs:
         """
         runs, members, incidents = table("runs"), table("run_hosts"), table("incidents")
         query = (
-            sa.select(runs, members.c.incident_id)
+            sa.select(runs, members.c.incident_id, members.c.outcome.label("outcome_of_host"))
             .join_from(runs, members, members.c.run_id == runs.c.id)
             .join(incidents, incidents.c.id == members.c.incident_id)
             .where(members.c.host == host, runs.c.state == "open", runs.c.check_mode.is_(False))

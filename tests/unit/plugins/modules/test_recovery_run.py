@@ -7,8 +7,10 @@ import pytest
 from unit.fakes.tasks import Tasks, WrongOptions
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _run
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError, RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError, Paused, RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates import GATES
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import ClaimHeld
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import defaults
 from ansible_collections.openstack_ha.recovery.plugins.modules import recovery_run
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.clock import Clock
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.cloud import FakeCloud
@@ -66,7 +68,7 @@ def test_check_mode_gives_the_same_verdict_and_leaves_no_trace(tasks: Tasks) -> 
     checked = begin(tasks, check_mode=True)
     assert checked["run_id"] is None
     assert not Path(tasks.url.removeprefix("sqlite:///")).exists()
-    assert any("not counted" in warning for warning in tasks.warnings)
+    assert any("There is no journal" in warning for warning in tasks.warnings)
     assert {**checked, "run_id": 0} == {**begin(tasks), "run_id": 0}
 
 
@@ -117,9 +119,9 @@ def test_a_held_host_is_released_with_its_reason_and_the_run_goes_on(tasks: Task
     run_id = begin(tasks)["run_id"]
     held = tasks.run(recovery_run, state="held", run_id=run_id, hosts=["cmp01"], reason="BMC is silent")
     assert held["changed"]
-    assert (incident(tasks)["state"], incident(tasks)["reason"]) == ("held", "BMC is silent")
+    assert (incident(tasks)["state"], incident(tasks)["reason"]) == ("held", "not fenced: BMC is silent")
     report = close(tasks, run_id)
-    assert [(host["outcome"], host["reason"]) for host in report["hosts"]] == [("held", "BMC is silent")]
+    assert [(host["outcome"], host["reason"]) for host in report["hosts"]] == [("held", "not fenced: BMC is silent")]
     assert report["claims"] == []
 
 
@@ -129,15 +131,247 @@ def test_two_hosts_of_a_run_can_be_held_at_the_same_moment(tasks: Tasks, monkeyp
     held = {"state": "held", "run_id": run_id, "reason": "BMC is silent"}
     check = _run.Run.check
 
-    def with_company(run: _run.Run) -> None:
+    def with_company(run: _run.Run, orders: bool = True) -> None:
         """The task of the other host ends between the look at the claims and their renewal."""
         monkeypatch.setattr(_run.Run, "check", check)
         tasks.run(recovery_run, hosts=["cmp02"], **held)
-        check(run)
+        check(run, orders)
 
     monkeypatch.setattr(_run.Run, "check", with_company)
     assert tasks.run(recovery_run, hosts=["cmp01"], **held)["changed"]
     assert [incident(tasks, host)["state"] for host in ("cmp01", "cmp02")] == ["held", "held"]
+
+
+def test_a_run_that_held_a_host_and_goes_on_with_others_is_not_taken_for_dead(tasks: Tasks) -> None:
+    tasks.service("cmp02")["state"] = "down"
+    first = begin(tasks, "cmp01", "cmp02", max_hosts_at_once=2)["run_id"]
+    tasks.run(recovery_run, state="held", run_id=first, hosts=["cmp01"], reason="BMC is silent")
+    second = begin(tasks, "cmp01", max_hosts_at_once=2)
+    assert second["resumes"] is None
+    with tasks.journal() as journal:
+        assert journal.run(first)["state"] == "open"
+        assert [claim["host"] for claim in journal.report(first)["claims"]] == ["cmp02"]
+    assert close(tasks, first)["run"]["state"] == "closed"
+    with pytest.raises(ClaimHeld, match=second["run_id"]):
+        begin(tasks, "cmp01")
+
+
+def test_a_run_whose_last_host_was_held_may_still_be_closing(tasks: Tasks) -> None:
+    first = begin(tasks)["run_id"]
+    tasks.run(recovery_run, state="held", run_id=first, hosts=["cmp01"], reason="BMC is silent")
+    begin(tasks)
+    assert close(tasks, first)["run"]["state"] == "closed"
+
+
+def test_what_was_not_fenced_is_due_again_ever_more_rarely_until_it_is_recovered(tasks: Tasks) -> None:
+    for attempt, pause in enumerate((30, 60, 120), 1):
+        run_id = begin(tasks)["run_id"]
+        tasks.run(recovery_run, state="held", run_id=run_id, hosts=["cmp01"], reason="BMC is silent")
+        close(tasks, run_id)
+        with tasks.journal() as journal:
+            (retry,) = journal.retries()
+        assert (retry["attempts"], retry["look_after"]) == (attempt, pause)
+        assert pause - 5 < retry["due_in"] <= pause
+    close(tasks, begin(tasks)["run_id"])
+    with tasks.journal() as journal:
+        assert journal.retries() == []
+
+
+def test_what_was_not_fenced_is_not_forgotten_when_the_next_verdict_is_no(tasks: Tasks) -> None:
+    run_id = begin(tasks)["run_id"]
+    tasks.run(recovery_run, state="held", run_id=run_id, hosts=["cmp01"], reason="BMC is silent")
+    close(tasks, run_id)
+    tasks.nova.services["cmp01"]["state"] = "up"
+    with pytest.raises(RecoveryError, match="gate witnesses"):
+        begin(tasks)
+    with tasks.journal() as journal:
+        assert [retry["attempts"] for retry in journal.retries()] == [2]
+
+
+def test_a_fenced_host_that_is_given_up_is_not_called_not_fenced(tasks: Tasks) -> None:
+    run_id = begin(tasks)["run_id"]
+    tasks.prove_off(run_id, "cmp01")
+    tasks.run(recovery_run, state="held", run_id=run_id, hosts=["cmp01"], reason="no way to plan")
+    assert (incident(tasks)["reason"], incident(tasks)["attempts"]) == ("no way to plan", 0)
+
+
+# -- questions -----------------------------------------------------------------------------------------------
+
+
+def questions(tasks: Tasks, **filters: t.Any) -> list[dict[str, t.Any]]:
+    with tasks.journal() as journal:
+        return journal.questions(**filters)
+
+
+def answer(tasks: Tasks, verdict: str = "recover") -> None:
+    with tasks.journal() as journal:
+        (asked,) = journal.questions(state="open")
+        assert journal.answer_question(asked["id"], verdict, "ann", "it burns")
+
+
+def test_a_question_is_left_with_what_would_be_done_and_how_to_answer(tasks: Tasks) -> None:
+    with pytest.raises(RecoveryError, match=r"answer_incident .*-e host=cmp02 -e answer=recover") as caught:
+        begin(tasks, "cmp02")
+    (asked,) = questions(tasks, state="open")
+    assert [it["id"] for it in caught.value.facts["questions"]] == [asked["id"]]
+    assert (asked["host"], asked["gate"], asked["default"], asked["wait"]) == ("cmp02", "witnesses", "hold", 0)
+    assert asked["plan"] == {"hosts": ["cmp02"], "vms": {"cmp02": 0}}
+
+
+@pytest.mark.parametrize("verdict", ["recover", "hold"])
+def test_the_next_run_goes_by_the_answer(tasks: Tasks, verdict: str) -> None:
+    with pytest.raises(RecoveryError):
+        begin(tasks, "cmp02")
+    answer(tasks, verdict)
+    if verdict == "recover":
+        opened = begin(tasks, "cmp02", max_hosts_at_once=2)
+        assert opened["hosts"] == ["cmp02"]
+        assert "ann answered recover: it burns" in opened["verdicts"]["cmp02"]["reason"]
+    else:
+        with pytest.raises(RecoveryError, match=r"cmp02: hold .*ann answered hold"):
+            begin(tasks, "cmp02")
+
+
+def test_an_answer_about_fewer_hosts_does_not_count_for_more(tasks: Tasks) -> None:
+    with pytest.raises(RecoveryError):
+        begin(tasks, "cmp02")
+    answer(tasks)
+    with pytest.raises(RecoveryError, match="cmp02: ask"):
+        begin(tasks, "cmp02", "cmp03")
+
+
+def test_an_old_answer_does_not_count(tasks: Tasks) -> None:
+    policy = defaults()
+    policy["ask"]["answer_valid"] = 0
+    with pytest.raises(RecoveryError):
+        begin(tasks, "cmp02")
+    answer(tasks)
+    with pytest.raises(RecoveryError, match="cmp02: ask"):
+        begin(tasks, "cmp02", policy=policy)
+
+
+def test_an_answer_to_another_question_does_not_count(tasks: Tasks) -> None:
+    with pytest.raises(RecoveryError, match="gate witnesses"):
+        begin(tasks, "cmp02")
+    answer(tasks)
+    tasks.service("cmp02").update(status="disabled", disabled_reason="maintenance of the fans")
+    with pytest.raises(RecoveryError, match="gate maintenance"):
+        begin(tasks, "cmp02")
+
+
+def await_answer(tasks: Tasks, run_id: str, **args: t.Any) -> dict[str, t.Any]:
+    return tasks.run(recovery_run, state="awaiting", run_id=run_id, topology=tasks.topology, **args)
+
+
+def test_a_run_that_waits_keeps_its_claim_and_goes_on_with_the_answer(tasks: Tasks) -> None:
+    opened = begin(tasks, "cmp02", ask_wait=60)
+    assert (opened["awaiting"], opened["hosts"], opened["changed"]) == (True, [], True)
+    with pytest.raises(ClaimHeld):
+        begin(tasks, "cmp02")
+    assert incident(tasks, "cmp02")["state"] == "held"
+    answer(tasks)
+    decided = await_answer(tasks, opened["run_id"], ask_wait=60, max_hosts_at_once=2)
+    assert (decided["awaiting"], decided["hosts"]) == (False, ["cmp02"])
+    assert incident(tasks, "cmp02")["state"] == "recovering"
+
+
+def test_when_nobody_answers_the_host_is_held(tasks: Tasks) -> None:
+    opened = begin(tasks, "cmp02", ask_wait=0.2)
+    with pytest.raises(RecoveryError, match=r"cmp02: hold .*the default of the policy answered hold: no answer within"):
+        await_answer(tasks, opened["run_id"], ask_wait=0.2)
+    (asked,) = questions(tasks)
+    assert (asked["state"], asked["answer"], asked["answered_by"]) == ("expired", "hold", None)
+    with tasks.journal() as journal:
+        assert journal.run(opened["run_id"])["state"] == "closed"
+    assert incident(tasks, "cmp02")["state"] == "held"
+
+
+def test_a_default_of_recover_is_done_only_because_the_policy_says_so(tasks: Tasks) -> None:
+    policy = defaults()
+    policy["ask"].update(wait=0.2, default="recover")
+    opened = begin(tasks, "cmp02", policy=policy)
+    assert await_answer(tasks, opened["run_id"], policy=policy)["hosts"] == ["cmp02"]
+
+
+def test_after_one_answer_the_next_gate_may_ask_too(tasks: Tasks) -> None:
+    tasks.service("cmp02").update(status="disabled", disabled_reason="maintenance of the fans")
+    policy = defaults()
+    policy["ask"].update(wait=0.2, default="recover")
+    opened = begin(tasks, "cmp02", policy=policy)
+    assert await_answer(tasks, opened["run_id"], policy=policy)["hosts"] == ["cmp02"]
+    assert [it["gate"] for it in questions(tasks)] == ["maintenance", "planned", "witnesses", "budget"]
+
+
+def test_nobody_waits_for_an_answer_while_other_hosts_are_to_be_recovered(tasks: Tasks) -> None:
+    opened = begin(tasks, "cmp01", "cmp02", max_hosts_at_once=2, ask_wait=60)
+    assert (opened["hosts"], opened["awaiting"]) == (["cmp01"], False)
+    assert [it["wait"] for it in questions(tasks, state="open")] == [0]
+
+
+# -- orders --------------------------------------------------------------------------------------------------
+
+
+def order(tasks: Tasks, kind: str, name: str = "cmp01", **more: t.Any) -> dict[str, t.Any]:
+    with tasks.journal() as journal:
+        return journal.add_order("RegionOne", kind, "host", name, "al", "wait", **more)
+
+
+def test_a_paused_host_is_asked_about_and_others_are_not(tasks: Tasks) -> None:
+    order(tasks, "pause", "cmp02")
+    assert begin(tasks)["hosts"] == ["cmp01"]
+    order(tasks, "pause", "cmp03")
+    with pytest.raises(RecoveryError, match=r"cmp03: ask .gate orders.: paused by al"):
+        begin(tasks, "cmp03")
+
+
+def test_a_budget_order_lets_more_hosts_go(tasks: Tasks) -> None:
+    tasks.service("cmp02")["state"] = "down"
+    with pytest.raises(RecoveryError, match="gate budget"):
+        begin(tasks, "cmp01", "cmp02")
+    with tasks.journal() as journal:
+        journal.add_order("RegionOne", "budget", "cloud", None, "al", "both", limits={"at_once": 2, "per_hour": None})
+    assert begin(tasks, "cmp01", "cmp02")["hosts"] == ["cmp01", "cmp02"]
+
+
+def test_what_was_ordered_after_the_verdict_stops_the_next_step_and_not_the_end(tasks: Tasks) -> None:
+    order(tasks, "pause", "cmp02")
+    run_id = begin(tasks)["run_id"]
+    join = {"run_id": run_id, "journal_url": tasks.url}
+    with _run.joined(join, ["cmp01"]):
+        pass
+    order(tasks, "disarm")
+    with pytest.raises(Paused, match="cmp01: disarmed by al"), _run.joined(join, ["cmp01"]):
+        pass
+    report = close(tasks, run_id)
+    assert "disarmed by al" in report["hosts"][0]["reason"]
+
+
+def test_the_end_of_an_order_is_told_once(tasks: Tasks) -> None:
+    order(tasks, "pause", "cmp03", seconds=60)
+    run_id = begin(tasks)["run_id"]
+    close(tasks, run_id)
+    begin(tasks)
+    assert len([warning for warning in tasks.warnings if "An order ends in" in warning]) == 1
+
+
+def test_the_verdict_is_journaled_with_the_hashes_of_its_files(tasks: Tasks) -> None:
+    run_id = begin(tasks, policy=defaults(), policy_hash="p1", segments_hash="s1")["run_id"]
+    with tasks.journal() as journal:
+        (verdict,) = journal.verdicts(run_id)
+    assert (verdict["policy_hash"], verdict["segments_hash"], verdict["orders_seen"]) == ("p1", "s1", 0)
+
+
+def test_a_journal_that_cannot_be_read_closes_gates_in_check_mode(tasks: Tasks, tmp_path: Path) -> None:
+    (tmp_path / "journal.db").write_text("this is no database, but some text that is long enough to be looked at")
+    checked = begin(tasks, check_mode=True)
+    assert (checked["verdicts"]["cmp01"]["verdict"], checked["verdicts"]["cmp01"]["gate"]) == ("ask", "orders")
+
+
+def test_check_mode_shows_what_every_gate_says(tasks: Tasks) -> None:
+    order(tasks, "pause")
+    verdict = begin(tasks, check_mode=True)["verdicts"]["cmp01"]
+    assert (verdict["verdict"], verdict["gate"]) == ("ask", "orders")
+    assert len(verdict["gates"]) == len(GATES)
 
 
 def test_a_run_that_never_came_to_evacuate_has_not_recovered_anything(tasks: Tasks) -> None:
@@ -163,6 +397,7 @@ def test_closing_in_check_mode_or_without_a_run_does_nothing(tasks: Tasks) -> No
         {"state": "held", "run_id": "r", "hosts": ["cmp01"]},
         {"state": "open", "hosts": ["cmp01"], "topology": {}, "answer": "recover"},
         {"state": "paused"},
+        {"state": "awaiting", "run_id": "r"},
     ],
 )
 def test_options_that_make_no_sense_are_refused(tasks: Tasks, args: dict[str, t.Any]) -> None:

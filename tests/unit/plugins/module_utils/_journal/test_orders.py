@@ -37,6 +37,10 @@ def pause(journal: Journal, **options: t.Any) -> dict[str, t.Any]:
     return journal.add_order(**{**given, **options})
 
 
+def announced(journal: Journal) -> list[dict[str, t.Any]]:
+    return journal.announce_orders(journal.unended_orders("R"))
+
+
 def test_an_order_holds_until_its_time_is_over(journal: Journal, later: t.Callable[[float], None]) -> None:
     made = pause(journal, seconds=600)
     (found,) = journal.orders("R")
@@ -78,14 +82,14 @@ def test_one_reader_is_told_that_an_order_soon_ends_and_one_that_it_has_ended(
 ) -> None:
     pause(journal, seconds=3600)
     pause(journal)
-    assert journal.announce_orders("R") == []
+    assert announced(journal) == []
     later(3400)
-    assert [it["number"] for it in journal.announce_orders("R")] == [1]
-    assert journal.announce_orders("R") == []
+    assert [it["number"] for it in announced(journal)] == [1]
+    assert announced(journal) == []
     later(300)
-    (over,) = journal.announce_orders("R")
+    (over,) = announced(journal)
     assert over["left"] < 0
-    assert journal.announce_orders("R") == []
+    assert announced(journal) == []
     assert [it["end_reason"] for it in journal.all_orders()] == ["its time is over", None]
 
 
@@ -94,8 +98,8 @@ def test_an_order_that_nobody_read_before_its_end_is_announced_once(
 ) -> None:
     pause(journal, seconds=60)
     later(1e6)
-    assert len(journal.announce_orders("R")) == 1
-    assert journal.announce_orders("R") == []
+    assert len(announced(journal)) == 1
+    assert announced(journal) == []
 
 
 def test_a_run_is_stopped_by_orders_that_its_verdict_did_not_know(
