@@ -57,11 +57,14 @@ class Playbooks:
         }
 
     def start(self, playbook: str, *arguments: str, **variables: t.Any) -> subprocess.Popen[str]:
-        """Start a playbook in a process group of its own; its output is on ``stdout``."""
+        """Start a playbook in a process group of its own; its output is on ``stdout``.
+
+        It can be hung up also when these tests run under nohup, whose children ignore SIGHUP.
+        """
         extra = [word for name, value in variables.items() for word in ("-e", f"{name}={value}")]
         command = [str(Path(sys.executable).with_name("ansible-playbook")), f"openstack_ha.recovery.{playbook}"]
         return subprocess.Popen(
-            [*command, "-i", str(self.inventory), *extra, *arguments],
+            ["env", "--default-signal=HUP", *command, "-i", str(self.inventory), *extra, *arguments],
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
