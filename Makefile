@@ -66,6 +66,14 @@ test-multi: $(CONTROLLER)/.ready $(NOVA)/.ready ## kill -9 in a cloud of process
 	$(PACKAGES) base multi
 	@$(PYTEST) tests/multi
 
+.PHONY: stories
+stories: $(CONTROLLER)/.ready tree ## play all stories on the simulator; fails where another log comes out than expected
+	@$(PYTHON) tests/tools/stories.py
+
+.PHONY: mutation
+mutation: $(CONTROLLER)/.ready tree ## switch each gate off in turn; fails if no story shows that a VM is hurt
+	@$(PYTHON) tests/tools/stories.py --mutation
+
 .PHONY: test-deep
 test-deep: $(CONTROLLER)/.ready $(NOVA)/.ready ## more random schedules, and tests marked as deep
 	$(PACKAGES) base agents journal

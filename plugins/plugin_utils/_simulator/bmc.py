@@ -81,7 +81,7 @@ class SimulatedBmc(Device):
         self._reach(timeout)
         kind = self._bmc.kind
         if kind == "lying":
-            self._bmc.reads_off = True
+            self._plant.clock.after(2.0, lambda: setattr(self._bmc, "reads_off", True))
         elif kind == "objects" and not self._plant.hosts[self._bmc.switches].power:
             return "409 Conflict"
         elif kind != "deaf":

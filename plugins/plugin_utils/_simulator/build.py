@@ -40,9 +40,9 @@ def build(given: Given, policy: Json | None = None) -> Site:
     site = Site(
         clock=clock, processes=Processes(clock), log=log, links=links, plant=plant, nova=nova, cloud=cloud,
         beats=beats, topology=_topology(given), policy=_policy(given, policy), admin=given.networks[0],
-        bmc_network="bmc" if "bmc" in given.networks else given.networks[0], bmcs=_bmcs(given),
+        bmc_network="bmc", bmcs=_bmcs(given),
         levels={name: host.levels for name, host in given.hosts.items()}, limits=given.limits,
-        monitored=given.monitors,
+        monitored=given.monitors, controllers=given.controllers,
     )  # fmt: skip
     for number, name in enumerate(given.controllers, 1):
         site.clocks[name] = MachineClock(since=clock.time - 10_000.0 * number)
@@ -53,11 +53,12 @@ def build(given: Given, policy: Json | None = None) -> Site:
 
 
 def _links(given: Given) -> Links:
-    links = Links(given.networks)
+    """The network of the BMCs is always there: a host's name on it is the BMC."""
+    links = Links([*given.networks, "bmc"])
     for name in given.hosts:
-        links.attach(name, given.networks)
+        links.attach(name, links.networks)
     for name in given.controllers:
-        links.attach(name, [network for network in given.networks if network != "tenant"])
+        links.attach(name, [network for network in links.networks if network != "tenant"])
     return links
 
 

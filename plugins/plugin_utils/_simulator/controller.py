@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import typing as t
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils import _gates, _recovery
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _gates, _recovery
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator import core, facts
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.hearing import Hearing
@@ -41,7 +41,7 @@ class Controller:
 
     def say(self, text: str) -> None:
         """Write a line of the log."""
-        self.site.log.say(f"{self.name}: {text}")
+        self.site.log.say(f"{self.name}: {self.site.readable(text)}")
 
     def _loop(self, delay: float) -> None:
         self.site.processes.sleep(delay)
@@ -53,15 +53,19 @@ class Controller:
     def _look(self) -> None:
         """One step of the loop."""
         snapshot = self._snapshot()
-        verdicts = _gates.decide(snapshot, self.site.policy) if snapshot["suspects"] else {}
+        verdicts = core.due(self.memory, self._decide(snapshot), self.site.clock.time)
+        self._close(core.heard_again(self.memory, verdicts))
         changed = core.news(self.memory, verdicts)
         self._tell(changed, verdicts)
-        hosts = core.to_recover(self.memory, verdicts, self.site.clock.time)
+        hosts = [host for host, verdict in verdicts.items() if verdict["verdict"] == "recover"]
         other = [host for host in changed if verdicts[host]["verdict"] != "recover"]
         if hosts and self._reaches_journal():
             self._run(hosts)
         if other and self._reaches_journal():
             self._record(other)
+
+    def _decide(self, snapshot: Json) -> dict[str, Json]:
+        return _gates.decide(snapshot, self.site.policy) if snapshot["suspects"] else {}
 
     def _snapshot(self) -> Json:
         busy, away = self.busy, facts.settled(self.site)
@@ -73,8 +77,8 @@ class Controller:
         return {**snapshot, "storm": core.storm(self.memory, snapshot, self.site.policy, self.site.clock.time)}
 
     def _reaches_journal(self) -> bool:
-        """The journal is a database beside the API."""
-        return self.hearing.api.reachable()
+        """One controller has it in a file of its own; several share a database that is where the API is."""
+        return len(self.site.controllers) < 2 or self.hearing.api.reachable()
 
     def _tell(self, changed: list[str], verdicts: dict[str, Json]) -> None:
         together: dict[tuple[str, ...], list[str]] = {}
@@ -84,6 +88,18 @@ class Controller:
             together.setdefault((f"{verdict['verdict']}{gate}", verdict["reason"]), []).append(host)
         for (what, reason), hosts in together.items():
             self.say(f"{names(hosts)}: {what}: {reason}")
+
+    def _close(self, hosts: list[str]) -> None:
+        """False alarms end, unless the host was taken out of service meanwhile."""
+        away = {name for name, service in self.hearing.services.items() if service["forced_down"]}
+        back = [host for host in hosts if host not in self.busy | away]
+        if not back or not self._reaches_journal():
+            return
+        open_ = self.site.journal.incidents(host=back, state=["open", "held"])
+        for incident in open_:
+            self.site.journal.set_incident(incident["id"], "closed", "it is heard again")
+        if open_:
+            self.say(f"{names(incident['host'] for incident in open_)}: heard again, closed")
 
     # -- runs ----------------------------------------------------------------------------------------------------
 
@@ -119,6 +135,7 @@ class Controller:
         if answer:
             snapshot["answer"] = answer
         verdicts = _recovery.decide(site.journal, run["id"], snapshot, site.policy)
+        _recovery.ask(site.journal, run["id"], verdicts, self._count_vms, 0.0, site.policy["ask"]["default"])
         going = [host for host in hosts if verdicts[host]["verdict"] == "recover"]
         if not going:
             _recovery.finish(site.journal, run["id"])
@@ -127,6 +144,9 @@ class Controller:
         resumes = f", resumes {site.run_name(run['resumes'])}" if run["resumes"] else ""
         self.say(f"{site.run_name(run['id'])} on {names(going)}{resumes}")
         return run["id"], going
+
+    def _count_vms(self, host: str) -> int:
+        return len(_compute.servers_on(t.cast(t.Any, self.hearing.api), host)) if self.hearing.api_answers else 0
 
     def _record(self, hosts: list[str]) -> None:
         """Journal a verdict that is not ``recover``, with its question if it asks one."""

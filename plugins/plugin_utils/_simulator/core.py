@@ -19,9 +19,9 @@ Json = t.Dict[str, t.Any]
 
 #: Seconds between two looks of a controller.
 LOOK = 5.0
-#: Seconds until a host whose recovery did not end well is taken up again; it doubles each time.
-AGAIN = 60.0
-_LONGEST = 900.0
+#: Seconds until a host is taken up again whose recovery ended like this; they double each time.
+AGAIN = {"partial": 300.0, "held": 30.0, "refused": 30.0}
+_LONGEST = 1800.0
 
 
 @dataclasses.dataclass
@@ -51,13 +51,13 @@ def storm(memory: Memory, snapshot: Json, policy: Json, now: float) -> Json:
     }
 
 
-def to_recover(memory: Memory, verdicts: t.Mapping[str, Json], now: float) -> list[str]:
-    """The hosts that a run is to be opened for."""
-    return [
-        host
+def due(memory: Memory, verdicts: t.Mapping[str, Json], now: float) -> dict[str, Json]:
+    """The verdicts without those hosts whose recovery has just been tried and is to be tried again later."""
+    return {
+        host: verdict
         for host, verdict in verdicts.items()
-        if verdict["verdict"] == "recover" and now >= memory.not_before.get(host, (0.0, 0))[0]
-    ]
+        if verdict["verdict"] != "recover" or now >= memory.not_before.get(host, (0.0, 0))[0]
+    }
 
 
 def news(memory: Memory, verdicts: t.Mapping[str, Json]) -> list[str]:
@@ -68,10 +68,17 @@ def news(memory: Memory, verdicts: t.Mapping[str, Json]) -> list[str]:
     return changed
 
 
+def heard_again(memory: Memory, verdicts: t.Mapping[str, Json]) -> list[str]:
+    """Former suspects that are none any more, and that nothing was done to. To be called before :func:`news`."""
+    return sorted(
+        host for host, (verdict, _gate) in memory.said.items() if host not in verdicts and verdict != "recover"
+    )
+
+
 def ended(memory: Memory, host: str, outcome: str, now: float) -> None:
     """A run on the host has ended; what did not end well is taken up again later, and later each time."""
     _when, times = memory.not_before.get(host, (0.0, 0))
     if outcome == "recovered":
         memory.not_before.pop(host, None)
     else:
-        memory.not_before[host] = (now + min(AGAIN * 2**times, _LONGEST), times + 1)
+        memory.not_before[host] = (now + min(AGAIN.get(outcome, 60.0) * 2**times, _LONGEST), times + 1)

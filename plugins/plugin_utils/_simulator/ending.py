@@ -28,9 +28,9 @@ class Ending:
 def look_back(site: Site) -> Ending:
     """Look at all hosts and guests as they really are now, and write it below the log."""
     site.beats.refresh()
-    _late_harm(site)
-    homes = _homes(site)
     states = {incident["host"]: incident["state"] for incident in site.journal.incidents()}
+    _late_harm(site, states)
+    homes = _homes(site)
     outcome = _together(
         {name: _outcome(site, host, states.get(name), homes[name]) for name, host in site.plant.hosts.items()}
     )
@@ -41,12 +41,13 @@ def look_back(site: Site) -> Ending:
     return Ending(outcome, list(site.plant.harm))
 
 
-def _late_harm(site: Site) -> None:
+def _late_harm(site: Site, states: t.Mapping[str, str]) -> None:
     for name, service in site.nova.services.items():
         host = site.plant.hosts[name]
         ours = (service["disabled_reason"] or "").startswith(_OURS)
-        if ours and service["forced_down"] and site.plant.is_healthy(host) and not host.fenced:
-            site.plant.harmed(f"{name} is healthy and was left forced down")
+        forgotten = states.get(name) not in ("held", "partial", "recovering")
+        if ours and service["forced_down"] and site.plant.is_healthy(host) and not host.fenced and forgotten:
+            site.plant.harmed(f"{name} is healthy and was left forced down, and nobody is told")
     for vm in sorted(site.nova.ruined):
         site.plant.harmed(f"{vm} was ruined by a second evacuation request while the first was under way")
     for vm in sorted(set(site.nova.reset_while_rebuilding)):

@@ -12,24 +12,19 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils import _reco
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.site import Json, Site
 
 _OURS = "openstack_ha:"
+_UNSETTLED = ["open", "held", "recovering", "partial"]
 
 
 def of_journal(site: Site, hosts: t.Sequence[str]) -> Json:
     """See ``_recovery.journal_facts``."""
-    if hasattr(_recovery, "journal_facts"):
-        return _recovery.journal_facts(site.journal, site.region, hosts, site.policy)
-    return {
-        "in_flight": _recovery.in_flight(site.journal, site.region, hosts),
-        "fences": [],
-        "orders": site.journal.orders(site.region),
-        "answers": [],
-        "hosts": {host: {"recoveries": 0} for host in hosts},
-    }
+    return _recovery.journal_facts(site.journal, site.region, hosts, site.policy)
 
 
 def settled(site: Site) -> set[str]:
     """Hosts that are out of service because they were recovered: nothing is to be done until they return."""
     away = {name for name, service in site.nova.services.items() if service["forced_down"]}
+    if not away:
+        return set()
     ours = {name for name in away if (site.nova.services[name]["disabled_reason"] or "").startswith(_OURS)}
-    unsettled = {incident["host"] for incident in site.journal.incidents(state=["open", "held", "recovering", "partial"])}
+    unsettled = {incident["host"] for incident in site.journal.incidents(state=_UNSETTLED)}
     return ours - unsettled

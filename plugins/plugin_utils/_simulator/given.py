@@ -75,7 +75,7 @@ _SEGMENT_DEFAULTS: Json = {
     "protect": True,
     "priority": 500,
 }
-_NETWORKS = ["admin", "storage", "tenant", "bmc"]
+_NETWORKS = ["admin", "storage", "tenant"]
 _LEVELS = ("bmc", "pdu", "operator")
 
 

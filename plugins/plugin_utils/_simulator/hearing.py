@@ -23,12 +23,22 @@ _PEERS = 3
 _UNKNOWN: Json = dict.fromkeys(("in_flight", "fences", "orders", "storm"))
 
 
-class _NoAnswer:
-    """A cloud of which nothing is known."""
+class _Remembered:
+    """What Nova told last: which services there are and how people have set them is still known."""
+
+    def __init__(self, services: t.Mapping[str, Json]) -> None:
+        self._services = services
 
     def get(self, *_what: t.Any, **_more: t.Any) -> Json:
-        """Nothing."""
-        return {"services": []}
+        """The services."""
+        return {"services": list(self._services.values())}
+
+
+def _forget_nova(facts: Json) -> None:
+    """Whether its service lives is what is not known any more."""
+    facts["state"] = None
+    if "nova" in facts.get("witnesses", {}):
+        facts["witnesses"]["nova"] = "unknown"
 
 
 class Hearing:
@@ -38,6 +48,8 @@ class Hearing:
         self.site, self.machine = site, machine
         self.api = Api(machine, site.cloud, site.beats, site.processes)
         self.started = site.clock.time
+        #: Where hosts send signs of life; behind the other one are only BMCs.
+        self.networks = [name for name in site.links.networks if name != site.bmc_network]
         self._heard: dict[tuple[str, str], float] = {}
         self._reported: set[tuple[str, str]] = set()
         self._kdump: dict[str, tuple[float, float]] = {}
@@ -52,9 +64,8 @@ class Hearing:
         now = self.site.clock.time
         self._reported.clear()
         for name, host in self.site.plant.hosts.items():
-            for network in self.site.links.networks:
-                if network != self.site.bmc_network:
-                    self._listen_to(name, network, now)
+            for network in self.networks:
+                self._listen_to(name, network, now)
             self._listen_to_kdump(host, now)
         self._read_nova()
         if self.api_answers:
@@ -75,7 +86,7 @@ class Hearing:
         found = []
         for other in plant.hosts.values():
             near = other.name != host and other.segment == plant.hosts[host].segment and other.monitor
-            if near and any(plant.hears(self.machine, other.name, network) for network in self.site.links.networks):
+            if near and any(plant.hears(self.machine, other.name, network) for network in self.networks):
                 found.append(other.name)
             if len(found) == _PEERS:
                 break
@@ -117,11 +128,13 @@ class Hearing:
         taken = _snapshot.take(self._cloud(), self.site.topology, suspects, caller, 0.5, self.site.policy)
         taken["observer"].update(name=self.machine, up_for=self._up_for_itself(), api=self.api_answers)
         for host, facts in taken["hosts"].items():
+            if not self.api_answers:
+                _forget_nova(facts)
             facts.update(self._heard_of(host, facts, host in suspects))
         return _snapshot.merge({**_UNKNOWN, **taken}, journal)
 
     def _cloud(self) -> t.Any:
-        return self.api if self.api_answers else _NoAnswer()
+        return self.api if self.api_answers else _Remembered(self.services)
 
     def _up_for_itself(self) -> float:
         return self.site.clock.time - self.started
@@ -133,7 +146,6 @@ class Hearing:
             "networks": self._networks(host),
             "kdump": self._dump(host),
             "silent": facts["silent"] or self._word(host) == "down",
-            "fencing": {**facts["fencing"], **self._check(host)},
         }
         if suspected:
             found["suspected_for"] = self._suspected_for(host)
@@ -142,7 +154,7 @@ class Hearing:
 
     def _silent(self, host: str) -> bool:
         service = self.services.get(host)
-        down = bool(service and service["state"] == "down" and not service["forced_down"])
+        down = bool(self.api_answers and service and service["state"] == "down" and not service["forced_down"])
         return down or self._word(host) == "down"
 
     def _word(self, host: str) -> str:
@@ -158,8 +170,7 @@ class Hearing:
     def _of_networks(self, host: str) -> dict[str, str]:
         if not self.site.monitored:
             return {}
-        watched = [name for name in self.site.links.networks if name != self.site.bmc_network]
-        return {network: self._of_network(host, network) for network in watched}
+        return {network: self._of_network(host, network) for network in self.networks}
 
     def _of_network(self, host: str, network: str) -> str:
         heard = self._heard.get((host, network), self.started)
@@ -193,9 +204,3 @@ class Hearing:
             return None
         first, last = self._kdump[host]
         return {"last": self.site.clock.time - last, "for": self.site.clock.time - first}
-
-    def _check(self, host: str) -> Json:
-        if host not in self.site.checks:
-            return {"check": None, "age": None, "said": ""}
-        at, result, said = self.site.checks[host]
-        return {"check": result, "age": self.site.clock.time - at, "said": said}

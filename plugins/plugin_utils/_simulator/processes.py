@@ -137,7 +137,7 @@ class Processes:
             process.work()
         except Killed:
             pass
-        except BaseException as error:  # noqa: BLE001  # raised by _raise() in the story's own thread
+        except BaseException as error:  # raised by _raise() in the story's own thread
             process.error = error
         process.done = True
         self._living.remove(process)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import collections
-import functools
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _recovery, _reserved
@@ -50,7 +49,7 @@ class Recovery:
 
     def say(self, text: str) -> None:
         """Write a line of the log."""
-        self.site.log.say(f"{self.machine}: {self.name}: {text}")
+        self.site.log.say(f"{self.machine}: {self.name}: {self.site.readable(text)}")
 
     def work(self) -> None:
         """Do it all; what fails is written down and the run closed, as the playbook does."""
@@ -88,9 +87,10 @@ class Recovery:
         service = _compute.compute_service(self.api, host)
         change = {"status": "disabled", "disabled_reason": f"openstack_ha: failed, {self.name}", "forced_down": True}
         run.lease.renew(host)
-        _compute.update_service(self.api, service["id"], change)
+        if not (service["forced_down"] and service["status"] == "disabled"):
+            _compute.update_service(self.api, service["id"], change)
+            self.say(f"{host} disabled and forced down")
         run.step("forced_down", host)
-        self.say(f"{host} disabled and forced down")
 
     def _fence(self, run: SimulatedRun, host: str) -> None:
         world = fencing_world(self.site, self.machine)
@@ -158,7 +158,7 @@ class Recovery:
     def _close(self) -> None:
         run = SimulatedRun(self.site, self.id)
         self._give_back(run)
-        run.check()
+        run.check(orders=False)
         found = _recovery.finish(self.site.journal, self.id)
         outcomes = "; ".join(_outcome(entry) for entry in found["hosts"])
         counts = collections.Counter(line["state"] for line in found["ledger"])
@@ -209,7 +209,9 @@ def _moves(plan: Json) -> str:
 
 
 def _outcome(entry: Json) -> str:
-    reason = f" ({_short(entry['reason'])})" if entry["reason"] else ""
+    """What was held has been told when it was held."""
+    told = entry["reason"] and entry["outcome"] != "held"
+    reason = f" ({_short(entry['reason'])})" if told else ""
     return f"{entry['host']} {entry['outcome']}{reason}"
 
 
@@ -217,5 +219,3 @@ def _short(message: str) -> str:
     """The first sentence; the whole is in the journal."""
     first = message.split(". ")[0].rstrip(".")
     return first if len(first) <= 160 else f"{first[:157]}…"
-
-

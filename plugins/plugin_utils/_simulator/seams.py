@@ -10,7 +10,7 @@ import contextlib
 import functools
 import typing as t
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils import _gates, _snapshot
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _gates, _recovery, _snapshot
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing import levels
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import ages, claims, holder, rows
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.executor import probe
@@ -30,6 +30,7 @@ def simulated(site: Site, gates: t.Sequence[t.Any] | None = None) -> t.Iterator[
             (rows, "new_id", site.new_id),
             (ages, "mark", lambda: {"boot_id": site.boot_id(), "monotonic": site.monotonic(), "at": site.wall()}),
             (holder, "is_alive", alive(site)),
+            (_recovery, "is_alive", alive(site)),
             (levels, "_in_parallel", site.processes.parallel),
             (claims, "take", take),
             (_snapshot, "probe", lambda urls, timeout: probe(site, site.here(), urls, timeout)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
@@ -44,7 +45,6 @@ class Site:
 
     :param levels: Fencing levels of each host as lists of ``bmc``, ``pdu`` and ``operator``.
     :param board: What each controller last heard, as the others learn it: when, and the word for each host.
-    :param checks: The last fence check of each host: when, the result, what was said.
     :param homes: Where each VM was at first. :param running: VMs that ran then.
     """
 
@@ -64,10 +64,10 @@ class Site:
     levels: dict[str, list[list[str]]]
     limits: Json
     monitored: bool = True
+    controllers: list[str] = dataclasses.field(default_factory=list)
     journal: Journal = dataclasses.field(init=False)
     clocks: dict[str, MachineClock] = dataclasses.field(default_factory=dict)
     board: dict[str, tuple[float, dict[str, str]]] = dataclasses.field(default_factory=dict)
-    checks: dict[str, tuple[float, str, str]] = dataclasses.field(default_factory=dict)
     homes: dict[str, str] = dataclasses.field(default_factory=dict)
     running: set[str] = dataclasses.field(default_factory=set)
     booted: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -107,6 +107,11 @@ class Site:
     def run_name(self, run_id: str) -> str:
         """Runs are counted in logs."""
         return self.run_names.setdefault(run_id, f"run {len(self.run_names) + 1}")
+
+    def readable(self, text: str) -> str:
+        """A text in which runs have their names, and nobody has a process number."""
+        text = re.sub(r"run ([0-9]{8})", lambda found: self.run_name(found[1]), text)
+        return re.sub(r" of \w+@(\w+), process None, which claimed \w+ at [^,]+,", r" of \1", text)
 
     def _clock(self) -> MachineClock:
         return self.clocks.setdefault(self.here(), MachineClock(0.0))

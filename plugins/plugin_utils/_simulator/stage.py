@@ -74,4 +74,4 @@ class Stage:
             result, said = "mismatch", f"{bmc.name} belongs to {bmc.switches}"
         else:
             result, said = "ok", ""
-        self.site.checks[host] = (self.site.clock.time, result, said)
+        self.site.journal.add_fence_check(self.site.region, host, result, said)
