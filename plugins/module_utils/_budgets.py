@@ -26,8 +26,12 @@ _OWN_CAPS = {"segment": "segments", "failure_domain": "failure_domains"}
 
 def scopes(facts: Facts) -> list[Scope]:
     """What a host is part of."""
-    parts = (("segment", facts.get("segment")), ("failure_domain", facts.get("domain")))
-    return [CLOUD, *((kind, name) for kind, name in parts if name)]
+    found = [CLOUD]
+    if facts.get("segment"):
+        found.append(("segment", facts["segment"]))
+    if facts.get("domain"):
+        found.append(("failure_domain", facts["domain"]))
+    return found
 
 
 def title(scope: Scope) -> str:

@@ -49,11 +49,11 @@ def decide(
     scene = Scene(snapshot, defaults() if policy is None else policy)
     hearings = {host: _Hearing(Case(host, scene), full) for host in scene.suspects}
     for together in (False, True):
+        if together:
+            scene.budgets.want(host for host, hearing in hearings.items() if hearing.counts)
         rows = [_Row(gate, scene) for gate in gates if gate.together is together]
         for hearing in hearings.values():
             hearing.pass_through(rows)
-        # What is not known of a host may be that it is dead: then it is one more that has failed.
-        scene.budgets.want(host for host, hearing in hearings.items() if hearing.counts)
     return {host: hearing.verdict() for host, hearing in hearings.items()}
 
 
@@ -70,15 +70,17 @@ def storms(snapshot: Snapshot, policy: Policy | None = None) -> list[str]:
 
 
 class _Row:
-    """A gate with the policy values that it goes by."""
+    """A gate, with those of its inputs that are the same for all hosts."""
 
     def __init__(self, gate: Gate, scene: Scene) -> None:
         self.gate = gate
-        self.readers = [(name, INPUTS[name].read) for name in gate.inputs]
-        self.settings = {path: _at(scene.policy, path) for path in gate.settings}
+        anyone = Case("", scene)
+        self._readers = [(name, INPUTS[name].read) for name in gate.inputs if not INPUTS[name].shared]
+        self._shared = {name: INPUTS[name].read(anyone) for name in gate.inputs if INPUTS[name].shared}
+        self._shared.update((path, _at(scene.policy, path)) for path in gate.settings)
 
     def inputs(self, case: Case) -> Json:
-        return {**{name: read(case) for name, read in self.readers}, **self.settings}
+        return {**{name: read(case) for name, read in self._readers}, **self._shared} if self._readers else self._shared
 
 
 def _at(policy: Policy, path: str) -> t.Any:
@@ -138,6 +140,7 @@ class _Hearing:
             "look_again": None if recovered else objection.look_again,
             "reaction": "recover" if recovered else objection.reaction,
         }
+        # What is not known of a host may be that it is dead: then it is one more that has failed.
         self.counts = recovered or objection.unknown
 
     def verdict(self) -> Json:

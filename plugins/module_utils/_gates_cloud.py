@@ -123,7 +123,7 @@ def budget(case: Case) -> Objection | None:
         )
     if "domain" not in case.facts:
         return Objection("ask", "its failure domain is not known", unknown=True)
-    over = [_said(where, count) for where, count in case.scene.budgets.counts(case.host, case.facts).items()]
+    over = [_said(where, count) for where, count in case.counts().items()]
     told = [word for words in over for word in words]
     return Objection("ask", "; ".join(told)) if told else None
 

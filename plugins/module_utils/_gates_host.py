@@ -34,13 +34,12 @@ def orders(case: Case) -> Objection | None:
 
 
 def covering(case: Case) -> list[Facts]:
-    """The pauses and disarms that cover this host."""
-    names = {"cloud": None, "segment": case.facts.get("segment"), "host": case.host}
+    """The pauses and disarms that cover this host; one for something that is not known here covers all."""
+    mine = {"segment": case.facts.get("segment"), "host": case.host}
     return [
         order
         for order in case.scene.orders or []
-        if order["kind"] != "budget"
-        and (order["scope"] == "cloud" or names.get(order["scope"], order.get("name")) == order.get("name"))
+        if order["kind"] != "budget" and (order["scope"] not in mine or mine[order["scope"]] == order["name"])
     ]
 
 

@@ -48,12 +48,13 @@ class Objection:
 class Case:
     """One host in front of the gates."""
 
-    __slots__ = ("facts", "host", "scene")
+    __slots__ = ("_counts", "facts", "host", "scene")
 
     def __init__(self, host: str, scene: Scene) -> None:
         self.host = host
         self.scene = scene
         self.facts: Facts = scene.hosts.get(host, {})
+        self._counts: dict[str, dict[str, int]] | None = None
 
     @property
     def by_hand(self) -> bool:
@@ -63,6 +64,12 @@ class Case:
     def either(self, by_hand: str, else_: str) -> str:
         """The verdict, by who decides."""
         return by_hand if self.by_hand else else_
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """What the budgets count; all that are to be recovered must be known by then."""
+        if self._counts is None:
+            self._counts = self.scene.budgets.counts(self.host, self.facts)
+        return self._counts
 
     def patiently(self, reason: str, unknown: bool = False) -> Objection:
         """Ask a person who is there; else wait for better facts, and ask when they do not come."""

@@ -44,10 +44,14 @@ class Gate:
 
 @dataclasses.dataclass(frozen=True)
 class Input:
-    """Something that gates look at."""
+    """Something that gates look at.
+
+    :param shared: The same for all hosts.
+    """
 
     meaning: str
     read: t.Callable[[Case], t.Any]
+    shared: bool = False
 
 
 def _fact(name: str, meaning: str) -> Input:
@@ -61,11 +65,11 @@ def _fact(name: str, meaning: str) -> Input:
 
 
 def _seen(name: str, meaning: str) -> Input:
-    return Input(meaning, lambda case: case.scene.observer.get(name))
+    return Input(meaning, lambda case: case.scene.observer.get(name), shared=True)
 
 
 INPUTS: dict[str, Input] = {
-    "caller": Input("who decides: `operator` (by hand) or `responder`", lambda case: case.scene.caller),
+    "caller": Input("who decides: `operator` (by hand) or `responder`", lambda case: case.scene.caller, shared=True),
     "orders": Input(
         "pauses and disarms in force that cover the host",
         lambda case: (
@@ -87,10 +91,10 @@ INPUTS: dict[str, Input] = {
         lambda case: {name: (case.scene.observer.get("networks") or {}).get(name) for name in of_cloud.observed(case)},
     ),
     "observer.up_for": _seen("up_for", "seconds since the responder began to watch"),
-    "hosts": Input("compute hosts in the snapshot", lambda case: len(case.scene.hosts)),
-    "heard": Input("hosts that are heard", lambda case: case.scene.silence.heard),
-    "control": Input("living services, by name", lambda case: case.scene.snapshot.get("control")),
-    "returned": Input("hosts that came back lately", lambda case: len(case.scene.returned)),
+    "hosts": Input("compute hosts in the snapshot", lambda case: len(case.scene.hosts), shared=True),
+    "heard": Input("hosts that are heard", lambda case: case.scene.silence.heard, shared=True),
+    "control": Input("living services, by name", lambda case: case.scene.snapshot.get("control"), shared=True),
+    "returned": Input("hosts that came back lately", lambda case: len(case.scene.returned), shared=True),
     "kdump": _fact("kdump", "seconds since the `last` kdump message of the host, and since (`for`) the first"),
     "witnesses": _fact("witnesses", "what each witness says: `down`, `up` or `unknown`"),
     "signs_of_life": _fact("signs_of_life", "what the host was seen to do"),
@@ -98,21 +102,22 @@ INPUTS: dict[str, Input] = {
     "networks": _fact("networks", "`lost`, `alive` or `unknown`, by network, as monitors report"),
     "recoveries": _fact("recoveries", "how often it was recovered lately"),
     "fencing": _fact("fencing", "number of fencing levels, and the last result of `fence_check` with its age"),
-    "silent": Input("hosts silent although nobody arranged that", lambda case: case.scene.silence.cloud()),
+    "silent": Input("hosts silent although nobody arranged that", lambda case: case.scene.silence.cloud(), shared=True),
     "silent_in_segment": Input(
         "the same in its segment", lambda case: case.scene.silence.segment(case.facts.get("segment") or "")
     ),
     "silent_domain": Input(
-        "the one failure domain that all silent hosts are in", lambda case: case.scene.silence.domain
+        "the one failure domain that all silent hosts are in", lambda case: case.scene.silence.domain, shared=True
     ),
     "storm": Input(
         "seconds since too many hosts are silent (`silent_for`), or are no longer (`ended_ago`)",
         lambda case: case.scene.storm,
+        shared=True,
     ),
     "counts": Input(
         "hosts away, being recovered, or to be recovered now (`at_once`), hosts powered off within the hour, these "
         "included (`per_hour`), and their caps; in the cloud, the segment, the failure domain",
-        lambda case: case.scene.budgets.counts(case.host, case.facts),
+        lambda case: case.counts(),
     ),
 }
 

@@ -71,22 +71,26 @@ def default_rules(names: t.Iterable[str]) -> list[Rule]:
     """The table for these networks where the policy gives none; see the page on gates for why."""
     present = sorted(set(names))
     core = [name for name in present if name not in BMC]
-    table: list[Rule] = []
-    if len(core) > 1:
-        table.append(_rule(core, [], "recover"))
-    table += [_rule([name], [], "recover") for name in core if name in STORAGE]
     others = [name for name in core if name not in STORAGE]
+    table = [_rule(core, "recover")] if len(core) > 1 else []
+    table += [_rule([name], "recover") for name in core if name in STORAGE]
     if len(core) == 1:
-        table += [_rule([name], [], "ask") for name in others]
-    for tenant in (name for name in others if name in TENANT):
-        table += [_rule([tenant, admin], [], "ask") for admin in others if admin in ADMIN]
-        table.append(_rule([tenant], [], "migrate"))
-    left = [name for name in present if name not in STORAGE + TENANT and not (len(core) == 1 and name in core)]
-    return table + [_rule([name], [], "alert") for name in left]
+        # A dead host and one that is cut off look the same on one network.
+        table += [_rule([name], "ask") for name in others]
+    else:
+        table += _without_admin(core) + [_rule([name], "migrate") for name in others if name in TENANT]
+        table += [_rule([name], "alert") for name in others if name not in TENANT]
+    return table + [_rule([name], "alert") for name in present if name in BMC]
 
 
-def _rule(lost: list[str], alive: list[str], then: str) -> Rule:
-    return {"lost": lost, "alive": alive, "reaction": then}
+def _without_admin(core: list[str]) -> list[Rule]:
+    """A live migration needs the admin network; that another one still lives is why its loss is not total."""
+    pairs = [[tenant, admin] for tenant in core if tenant in TENANT for admin in core if admin in ADMIN]
+    return [_rule(pair, "ask") for pair in pairs if len(core) > len(pair)]
+
+
+def _rule(lost: list[str], then: str) -> Rule:
+    return {"lost": lost, "alive": [], "reaction": then}
 
 
 def uncovered(names: t.Iterable[str], rules: Rules) -> list[dict[str, list[str]]]:
@@ -96,15 +100,19 @@ def uncovered(names: t.Iterable[str], rules: Rules) -> list[dict[str, list[str]]
     """
     everything = list(names)
     left: list[Cases] = [{}]
-    for rule in [_rule([], everything, ""), *rules]:
+    for rule in [_all_alive(everything), *rules]:
         left = _without(left, _cases(rule, everything))
     return [{part: sorted(name for name in case if case[name] == part) for part in (LOST, ALIVE)} for case in left]
+
+
+def _all_alive(names: list[str]) -> Rule:
+    return {"lost": [], "alive": names, "reaction": None}
 
 
 def shadowed(names: t.Iterable[str], rules: Rules) -> list[int]:
     """Numbers of the rules that can never win: impossible ones, and those whose cases earlier rules have taken."""
     everything = list(names)
-    before = [_rule([], everything, "")]
+    before = [_all_alive(everything)]
     found = []
     for number, rule in enumerate(rules):
         cases = _cases(rule, everything)
