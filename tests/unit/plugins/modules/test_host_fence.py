@@ -8,7 +8,12 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from unit.plugins.module_utils._fencing.fencing_fakes import NOW, fake_world
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError, LeaseLost, RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import (
+    ConfigError,
+    LeaseLost,
+    Paused,
+    RecoveryError,
+)
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import Completed, FencingError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims, holder
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
@@ -208,6 +213,7 @@ def test_a_failure_leaves_no_certificate(journal: Journal, run_params: dict[str,
     with pytest.raises(FencingError):
         fence(**run_params)
     assert journal.certificate(run_params["run_id"], "cmp03") is None
+    assert [step["name"] for step in journal.steps(run_params["run_id"])] == ["fencing", "not fenced"]
 
 
 def test_a_claim_lost_while_the_bmc_is_slow_keeps_the_power_on(
@@ -223,6 +229,39 @@ def test_a_claim_lost_while_the_bmc_is_slow_keeps_the_power_on(
         fence(**run_params)
     assert "chassis power off" not in bmc.commands
     assert caught.value.facts["changed"] is False
+
+
+def test_a_pause_that_comes_while_the_bmc_is_asked_keeps_the_power_on(
+    journal: Journal, run_params: dict[str, str], bmc: Bmc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.add_verdict(run_params["run_id"], {"hosts": {}}, "", {}, orders_seen=0)
+
+    def status_then_pause(argv: list[str], **call: t.Any) -> Completed:
+        done = bmc(argv, **call)
+        journal.add_order("R", "pause", "host", "cmp03", "Ada", "let me look first")
+        return done
+
+    monkeypatch.setattr(host_fence, "real_world", lambda: fake_world(run=status_then_pause))
+    with pytest.raises(Paused, match="let me look first"):
+        fence(**run_params)
+    assert "chassis power off" not in bmc.commands
+    assert [step["name"] for step in journal.steps(run_params["run_id"])] == ["fencing", "not fenced"]
+    assert journal.fences_under_way("R") == []
+
+
+def test_a_fencing_that_was_begun_is_under_way_until_its_end(
+    journal: Journal, run_params: dict[str, str], bmc: Bmc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {}
+
+    def asked(argv: list[str], **call: t.Any) -> Completed:
+        seen[" ".join(argv[-3:])] = [it["host"] for it in journal.fences_under_way("R")]
+        return bmc(argv, **call)
+
+    monkeypatch.setattr(host_fence, "real_world", lambda: fake_world(run=asked, probe=lambda *_: {SSH: "silent"}))
+    fence(**run_params)
+    assert seen["chassis power off"] == ["cmp03"]
+    assert journal.fences_under_way("R") == []
 
 
 @pytest.mark.usefixtures("world")
