@@ -49,6 +49,11 @@ def covered(order: Order) -> str:
     return f"{order['scope']} {order['name']}" if order.get("name") else "the whole cloud"
 
 
+def covers(order: Order, host: str, segment: str | None) -> bool:
+    """Whether an order is about a host of a segment."""
+    return order["scope"] == "cloud" or order["name"] == {"segment": segment, "host": host}[order["scope"]]
+
+
 def words(order: Order) -> str:
     """An order in one line."""
     limits = ", ".join(f"{key} {value}" for key, value in sorted((order.get("limits") or {}).items()) if value)

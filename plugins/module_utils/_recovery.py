@@ -121,14 +121,15 @@ def _fence_check(check: Json | None) -> Json:
 
 def _answers(journal: Journal, scope: str, suspects: t.Sequence[str], valid: float) -> list[Json]:
     """Fresh answers to questions about these suspects and no fewer; the gates compare what was asked."""
-    found = journal.answers(scope, suspects) if suspects else []
+    found = journal.questions_about(scope, suspects) if suspects else []
+    fresh = [it for it in found if it["state"] == "answered" and it["answer_age"] <= valid]
     return [
         {
             "host": it["host"], "gate": it["gate"], "question": it["digest"], "verdict": it["answer"],
             "by": it["answered_by"], "why": it["answer_reason"],
         }
-        for it in found
-        if it["answer_age"] <= valid and set(suspects) <= set((it["plan"] or {}).get("hosts", []))
+        for it in fresh
+        if set(suspects) <= set((it["plan"] or {}).get("hosts", []))
     ]  # fmt: skip
 
 

@@ -11,6 +11,8 @@ short_description: Show recovery runs from the journal
 version_added: 0.1.0
 description:
   - Lists recovery runs, newest first, and shows everything the journal knows about one of them.
+  - Also lists what waits, which is the hosts that could not be fenced with the time of the next attempt, questions that
+    nobody has answered, and orders of operators.
   - Fails if the journal is an SQLite file that does not exist, because then the wrong journal was named.
 extends_documentation_fragment:
   - openstack_ha.recovery.attributes
@@ -30,6 +32,9 @@ options:
     description: Show at most so many runs. Must be at least 1.
     type: int
     default: 10
+  region_name:
+    description: Of what waits, show only what belongs to this region.
+    type: str
   full:
     description: Also return the O(ignore:report) of the run, or of the newest one if several are shown.
     type: bool
@@ -94,6 +99,29 @@ runs:
       description: The hosts of the run, each with its C(incident_id), C(outcome) and C(reason).
       type: list
       elements: dict
+held:
+  description: Incidents that are held because their host could not be fenced, and are to be tried again.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    host: {description: The host., type: str}
+    scope: {description: The region., type: str}
+    segment: {description: Its failover segment., type: str}
+    reason: {description: Why it was not fenced., type: str}
+    attempts: {description: How often it was tried., type: int}
+    next_look_at: {description: "When it is due again, UTC. For people.", type: str}
+    due_in: {description: "Seconds until then, 0 when it is due.", type: float}
+questions:
+  description: Questions that nobody has answered, with C(host), C(gate), C(reason), C(plan) and C(asked_at).
+  returned: success
+  type: list
+  elements: dict
+orders:
+  description: Orders in force, as M(openstack_ha.recovery.recovery_order_info) shows them.
+  returned: success
+  type: list
+  elements: dict
 report:
   description: Everything about one run.
   returned: O(full=true) and there is a run
@@ -136,9 +164,10 @@ report:
       elements: dict
 """
 
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _order_words
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.options import JOURNAL_SPEC
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import open_journal
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
 
 
@@ -149,10 +178,20 @@ def run(call: Call) -> Result:
         raise ConfigError(f"limit: {wanted['limit']} is not a number of runs; use 1 or more")
     with open_journal(wanted["journal_url"], create=False) as journal:
         runs = [journal.run(wanted["run_id"])] if wanted["run_id"] else journal.runs(wanted["host"], wanted["limit"])
-        result: Result = {"changed": False, "runs": runs}
+        result: Result = {"changed": False, "runs": runs, **_waiting(journal, wanted["region_name"])}
         if wanted["full"] and runs:
             result["report"] = journal.report(runs[0]["id"])
         return result
+
+
+def _waiting(journal: Journal, region: str | None) -> Result:
+    """What somebody must look at."""
+    orders = [{**order, "words": _order_words.words(order)} for order in journal.orders(region)]
+    found = {"held": journal.retries(region), "questions": journal.open_questions(region), "orders": orders}
+    return {
+        name: [{key: value for key, value in row.items() if not key.endswith("_mark")} for row in rows]
+        for name, rows in found.items()
+    }
 
 
 TASK = Task(
@@ -160,6 +199,7 @@ TASK = Task(
         "run_id": {"type": "str"},
         "host": {"type": "str"},
         "limit": {"type": "int", "default": 10},
+        "region_name": {"type": "str"},
         "full": {"type": "bool", "default": False},
         **JOURNAL_SPEC,
     },

@@ -89,4 +89,9 @@ def _upgrade(connection: sa.Connection) -> None:
 
 
 def _version() -> sa.Table:
-    return sa.Table(VERSION_TABLE, sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True), **OPTIONS)
+    return sa.Table(
+        VERSION_TABLE,
+        sa.MetaData(),
+        sa.Column("version_num", sa.String(32), primary_key=True),
+        **t.cast(t.Any, OPTIONS),
+    )

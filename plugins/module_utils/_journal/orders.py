@@ -39,7 +39,7 @@ class Orders:
         owner: str,
         reason: str,
         seconds: float | None = None,
-        limits: Row | None = None,
+        limits: t.Mapping[str, t.Any] | None = None,
     ) -> Row:
         """Write a new order.
 
@@ -50,7 +50,7 @@ class Orders:
         order = {
             "id": rows.new_id(), "scope_region": scope_region, "kind": states.known(states.ORDER_KIND, kind),
             "scope": states.known(states.ORDER_SCOPE, scope), "name": name, "owner": owner, "reason": reason,
-            "limits": limits, "seconds": seconds, "made_at": rows.now(), "made_mark": ages.mark(), "ended_at": None,
+            "limits": dict(limits) if limits else None, "seconds": seconds, "made_at": rows.now(), "made_mark": ages.mark(), "ended_at": None,
             "ended_by": None, "end_reason": None, "announced": None,
         }  # fmt: skip
         return rows.append(self.database, "orders", "scope_region", order)

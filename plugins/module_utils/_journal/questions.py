@@ -72,15 +72,23 @@ class Questions:
         found = rows.rows(self.database, rows.matching("questions", filters, ["asked_at", "id"]))
         return [_with_ages(question) for question in found]
 
-    def answers(self, scope: str, hosts: t.Sequence[str]) -> list[Row]:
-        """Answers of people about incidents of these hosts that have not ended, oldest first."""
+    def questions_about(self, scope: str, hosts: t.Sequence[str]) -> list[Row]:
+        """The questions about incidents of these hosts that have not ended, oldest first."""
+        incidents = table("incidents")
+        return self._of_open_incidents(incidents.c.scope == scope, incidents.c.host.in_(list(hosts)))
+
+    def open_questions(self, scope: str | None = None) -> list[Row]:
+        """What nobody has answered about incidents that have not ended, oldest first."""
+        here = [] if scope is None else [table("incidents").c.scope == scope]
+        return self._of_open_incidents(table("questions").c.state == "open", *here)
+
+    def _of_open_incidents(self, *conditions: t.Any) -> list[Row]:
         questions, incidents = table("questions"), table("incidents")
         query = (
             sa.select(questions)
             .join_from(questions, incidents, incidents.c.id == questions.c.incident_id)
-            .where(incidents.c.scope == scope, incidents.c.host.in_(list(hosts)), incidents.c.open_key.is_not(None))
-            .where(questions.c.state == "answered")
-            .order_by(questions.c.answered_at, questions.c.id)
+            .where(incidents.c.open_key.is_not(None), *conditions)
+            .order_by(questions.c.asked_at, questions.c.id)
         )
         return [_with_ages(question) for question in rows.rows(self.database, query)]
 

@@ -14,6 +14,9 @@ from ansible_collections.openstack_ha.recovery.plugins.modules import (
     compute_service,
     evacuation_plan,
     host_evacuate,
+    incident_answer,
+    recovery_order,
+    recovery_order_info,
     recovery_run,
     reserved_host,
 )
@@ -32,8 +35,18 @@ class Tasks:
         self.cloud, self.nova = cloud, cloud.nova
         self.url = f"sqlite:///{directory}/journal.db"
         self.warnings: list[str] = []
+        self.say: t.Callable[[str], None] = lambda message: None
         self.topology = topology(*self.nova.services)
-        for module in (compute_service, evacuation_plan, host_evacuate, recovery_run, reserved_host):
+        for module in (
+            compute_service,
+            evacuation_plan,
+            host_evacuate,
+            incident_answer,
+            recovery_order,
+            recovery_order_info,
+            recovery_run,
+            reserved_host,
+        ):
             monkeypatch.setattr(module, "connect", lambda params: self.cloud)
 
     def run(self, module: types.ModuleType, check_mode: bool = False, **args: t.Any) -> Json:
@@ -41,7 +54,8 @@ class Tasks:
         checked = ArgumentSpecValidator(module.TASK.argument_spec, **module.TASK.constraints).validate(given)
         if checked.error_messages:
             raise WrongOptions("; ".join(checked.error_messages))
-        call = Call(checked.validated_parameters, check_mode, in_process=True, warn=self.warnings.append)
+        say = {"warn": self.warnings.append, "progress": self.say}
+        call = Call(checked.validated_parameters, check_mode, in_process=True, **say)
         return dict(module.TASK.run(call))
 
     def journal(self) -> Journal:

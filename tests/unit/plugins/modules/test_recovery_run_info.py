@@ -11,6 +11,7 @@ import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import holder
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import open_journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call
@@ -74,7 +75,7 @@ def test_the_report_is_of_the_newest_run_shown(info: Info, run_ids: list[str]) -
 
 
 def test_a_host_without_runs_has_none(info: Info, run_ids: list[str]) -> None:
-    assert info(host="cmp99", full=True) == {"changed": False, "runs": []}
+    assert info(host="cmp99", full=True) == {"changed": False, "runs": [], "held": [], "questions": [], "orders": []}
 
 
 def test_an_unknown_run_a_missing_journal_and_a_senseless_limit_are_errors(
@@ -88,3 +89,26 @@ def test_an_unknown_run_a_missing_journal_and_a_senseless_limit_are_errors(
         info(run_id="nonsense")
     with pytest.raises(ConfigError, match=r"^limit: 0"):
         info(limit=0)
+
+
+def test_what_waits_is_shown_with_the_time_that_is_left(info: Info, url: str) -> None:
+    with open_journal(url) as journal:
+        incidents = {host: journal.open_incident(host, "R", "rack1") for host in ("cmp03", "cmp04", "cmp05")}
+        journal.hold_incident(incidents["cmp03"]["id"], "not fenced: BMC is silent", 2, 60.0)
+        journal.hold_incident(incidents["cmp04"]["id"], "not fenced: BMC is silent", 1, 0.0)
+        journal.set_incident(incidents["cmp05"]["id"], "held", "asked")
+        entry = {"host": "cmp05", "incident_id": incidents["cmp05"]["id"]}
+        run = journal.open_run([entry], holder.describe())
+        journal.ask(run["id"], entry, "budget", "d", "too many")
+        journal.add_order("R", "pause", "cloud", None, "al", "wait")
+    found = info()
+    assert [(it["host"], it["attempts"], it["due_in"] > 0) for it in found["held"]] == [
+        ("cmp03", 2, True),
+        ("cmp04", 1, False),
+    ]
+    assert [(it["host"], it["gate"]) for it in found["questions"]] == [("cmp05", "budget")]
+    assert [it["words"] for it in found["orders"]] == [
+        "order 1: pause of the whole cloud by al until it is ended: wait"
+    ]
+    elsewhere = info(region_name="S")
+    assert (elsewhere["held"], elsewhere["questions"], elsewhere["orders"]) == ([], [], [])
