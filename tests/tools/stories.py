@@ -36,10 +36,11 @@ class Came(t.NamedTuple):
     """What came out of one story in a process of its own."""
 
     name: str
-    log: str
-    difference: str
-    harm: list[str]
-    error: str
+    log: str = ""
+    difference: str = ""
+    harm: t.Sequence[str] = ()
+    decided: t.Sequence[str] = ()
+    error: str = ""
 
 
 def tell(job: tuple[Path, str | None]) -> Came:
@@ -49,16 +50,15 @@ def tell(job: tuple[Path, str | None]) -> Came:
         found = story.load(directory, play.ALL_EVENTS)
         gates = [gate for gate in GATES if gate.name != without] if without else None
         played = play.play(found, gates=gates)
-        unavoidable = bool(found.given.harm) and not without
-        return Came(found.name, played.log, found.difference(played.log), [] if unavoidable else played.harm, "")
     except RecoveryError as error:
-        return Came(directory.name, "", "", [], error.message)
+        return Came(directory.name, error=error.message)
+    harm = [] if found.given.harm and not without else played.harm
+    return Came(found.name, played.log, found.difference(played.log), harm, played.decided)
 
 
 def chosen(patterns: list[str]) -> list[Path]:
-    found = [
-        path for path in story.find(STORIES) if not patterns or any(fnmatch.fnmatch(path.name, it) for it in patterns)
-    ]
+    wanted = patterns or ["*"]
+    found = [path for path in story.find(STORIES) if any(fnmatch.fnmatch(path.name, it) for it in wanted)]
     if not found:
         sys.exit(f"no story in {STORIES} is called {', '.join(patterns) or 'anything'}")
     return found
@@ -106,12 +106,16 @@ def show(directories: list[Path]) -> int:
 
 
 def mutation(directories: list[Path]) -> int:
-    """Each gate is missing in turn; each must be missed by somebody whose VM was hurt."""
-    jobs = [(path, gate.name) for gate in GATES for path in directories]
+    """Each gate is missing in turn; each must be missed by somebody whose VM was hurt.
+
+    A story is played again only without the gates that objected in it: without another all would be the same.
+    """
+    plain = dict(zip(directories, told([(path, None) for path in directories])))
+    jobs = [(path, gate.name) for gate in GATES for path in directories if gate.name in plain[path].decided]
     notice: dict[str, list[str]] = collections.defaultdict(list)
     for (path, gate), came in zip(jobs, told(jobs)):
-        if came.harm or came.error:
-            notice[str(gate)].append(path.name)
+        if set(came.harm) - set(plain[path].harm):
+            notice[gate].append(path.name)
     for gate in GATES:
         print(f"{gate.name:18} {', '.join(notice[gate.name]) or 'NO STORY NOTICES'}")
     unnoticed = [gate.name for gate in GATES if not notice[gate.name]]

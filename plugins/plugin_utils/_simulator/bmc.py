@@ -46,6 +46,8 @@ class Bmc:
         self.name, self.host, self.kind = name, host, kind
         self.switches = switches or host
         self.reads_off = False
+        #: Told of each command to switch off that reaches it.
+        self.on_command: t.Callable[[Bmc], None] = lambda bmc: None
 
 
 class SimulatedBmc(Device):
@@ -80,6 +82,7 @@ class SimulatedBmc(Device):
         """Ask it."""
         self._reach(timeout)
         kind = self._bmc.kind
+        self._bmc.on_command(self._bmc)
         if kind == "lying":
             self._plant.clock.after(2.0, lambda: setattr(self._bmc, "reads_off", True))
         elif kind == "objects" and not self._plant.hosts[self._bmc.switches].power:

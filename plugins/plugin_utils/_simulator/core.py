@@ -70,9 +70,8 @@ def news(memory: Memory, verdicts: t.Mapping[str, Json]) -> list[str]:
 
 def heard_again(memory: Memory, verdicts: t.Mapping[str, Json]) -> list[str]:
     """Former suspects that are none any more, and that nothing was done to. To be called before :func:`news`."""
-    return sorted(
-        host for host, (verdict, _gate) in memory.said.items() if host not in verdicts and verdict != "recover"
-    )
+    waiting = [host for host, (verdict, _gate) in memory.said.items() if verdict != "recover"]
+    return sorted(host for host in waiting if host not in verdicts)
 
 
 def ended(memory: Memory, host: str, outcome: str, now: float) -> None:

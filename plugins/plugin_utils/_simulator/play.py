@@ -33,28 +33,36 @@ class Played:
     """What came out.
 
     :param outcome: One line per host that something happened to. :param harm: What was hurt.
+    :param decided: The gates that objected to anything: without another one all would have been the same.
     """
 
     story: str
     log: str
     outcome: list[str]
     harm: list[str]
+    decided: list[str]
 
 
-def play(story: Story, policy: Json | None = None, gates: t.Sequence[t.Any] | None = None) -> Played:
+def play(
+    story: Story,
+    policy: Json | None = None,
+    gates: t.Sequence[t.Any] | None = None,
+    watch: t.Callable[[Stage], None] = lambda stage: None,
+) -> Played:
     """Play a story from its beginning.
 
     :param policy: Contents of a policy file to use instead of the story's own.
-    :param gates: Decide with these gates only.
+    :param gates: Decide with these gates only. :param watch: Shown everything before anything happens.
     """
     site = build(story.given, policy)
     with _journal(site), simulated(site, gates):
         stage = Stage(site, story.given.controllers)
+        watch(stage)
         try:
             ending = _run(stage, story)
         finally:
             site.processes.end()
-    return Played(story.name, site.log.text(), ending.outcome, ending.harm)
+    return Played(story.name, site.log.text(), ending.outcome, ending.harm, sorted(site.decided))
 
 
 def _run(stage: Stage, story: Story) -> Ending:

@@ -14,7 +14,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils import _gate
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing import levels
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import ages, claims, holder, rows
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.executor import probe
-from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.site import Site
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.site import Json, Site
 
 
 @contextlib.contextmanager
@@ -36,9 +36,20 @@ def simulated(site: Site, gates: t.Sequence[t.Any] | None = None) -> t.Iterator[
             (_snapshot, "probe", lambda urls, timeout: probe(site, site.here(), urls, timeout)),
         ):
             stack.enter_context(_put(module, name, value))
-        if gates is not None:
-            stack.enter_context(_put(_gates, "decide", functools.partial(_gates.decide, gates=tuple(gates))))
+        stack.enter_context(_put(_gates, "decide", _noting(site, _gates.GATES if gates is None else gates)))
         yield
+
+
+def _noting(site: Site, gates: t.Sequence[t.Any]) -> t.Callable[..., Json]:
+    """Decide with these gates, and keep which of them decided anything."""
+    decide = functools.partial(_gates.decide, gates=tuple(gates))
+
+    def noted(snapshot: Json, policy: Json) -> Json:
+        verdicts = decide(snapshot, policy)
+        site.decided.update(verdict["gate"] for verdict in verdicts.values() if verdict["gate"])
+        return verdicts
+
+    return noted
 
 
 def alive(site: Site) -> t.Callable[[t.Mapping[str, t.Any]], bool | None]:

@@ -45,6 +45,7 @@ class Site:
 
     :param levels: Fencing levels of each host as lists of ``bmc``, ``pdu`` and ``operator``.
     :param board: What each controller last heard, as the others learn it: when, and the word for each host.
+    :param decided: Gates that objected. :param booted: When hosts were booted last.
     :param homes: Where each VM was at first. :param running: VMs that ran then.
     """
 
@@ -70,6 +71,7 @@ class Site:
     board: dict[str, tuple[float, dict[str, str]]] = dataclasses.field(default_factory=dict)
     homes: dict[str, str] = dataclasses.field(default_factory=dict)
     running: set[str] = dataclasses.field(default_factory=set)
+    decided: set[str] = dataclasses.field(default_factory=set)
     booted: dict[str, float] = dataclasses.field(default_factory=dict)
     run_names: dict[str, str] = dataclasses.field(default_factory=dict)
     ids: t.Iterator[int] = dataclasses.field(default_factory=lambda: itertools.count(1))
