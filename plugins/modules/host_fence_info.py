@@ -133,6 +133,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.con
 )
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.levels import Attempt, Fencing
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.methods import LEVELS_SPEC, parse_levels
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.watchdog import Watchdog
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.world import real_world
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.options import JOURNAL_SPEC
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
@@ -171,7 +172,7 @@ def _recorded(call: Call, world: World, levels: list[Level], journal: Journal, s
 def _look(call: Call, world: World, levels: list[Level], known: Agent | None) -> Result:
     params = call.params
     pairs = Fencing(params["host"], params["identity"], world, dry=True, agent=known).survey(levels)
-    devices = [_device(level, attempt) for level, attempt in pairs]
+    devices = [_device(level, attempt, known) for level, attempt in pairs]
     probes = world.probe(params["probe"], params["probe_timeout"]) if params["probe"] else {}
     bad = {device["level"] for device in devices if not device["ok"]}
     ready = any(level.number not in bad and all(it.SUFFICES for it in level.methods) for level in levels)
@@ -198,7 +199,9 @@ def _judged(call: Call, seen: Result, before: t.Mapping[str, t.Any] | None) -> R
     return {"changed": False, **seen, "last_check": last}
 
 
-def _device(level: Level, attempt: Attempt) -> Result:
+def _device(level: Level, attempt: Attempt, known: Agent | None) -> Result:
+    if isinstance(attempt.method, Watchdog) and known is None:
+        attempt.error = "not checked: what its agent said last stands in the journal (option record)"
     return {
         "level": level.number,
         "method": attempt.method.NAME,

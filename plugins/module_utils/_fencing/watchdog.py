@@ -75,7 +75,9 @@ class Watchdog(Wait):
         return float(self.options.get("safe_time") or computed(self.options))
 
     def ready(self, vigil: Vigil) -> str:
-        """Whether the agent was armed when it was heard last."""
+        """Whether the agent was armed when it was heard last; in check mode there is no run, and no way to know."""
+        if vigil.agent is None:
+            return f"would wait {self.safe_time:g} s, if its agent was armed, which is not known without a run"
         last, _seen = self._newer(vigil, *self._before(vigil))
         left = max(0.0, last + self.safe_time - self.world.clock())
         return f"waiting {left:.1f} s for the end of the safe time of {self.safe_time:g} s"

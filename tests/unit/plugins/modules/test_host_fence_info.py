@@ -216,7 +216,7 @@ def test_a_watchdog_is_checked_by_what_the_journal_knows_of_the_agent(url: str) 
     with open_journal(url) as journal:
         journal.sight("R", "cmp03", "ctl1", armed=False)
     assert "not armed when ctl1" in check()["said"]
-    assert "which this task does not read" in ask([{"method": "watchdog"}])["said"]
+    assert "not checked: what its agent said" in ask([{"method": "watchdog"}])["said"]
 
 
 def test_a_wait_for_a_crash_kernel_alone_makes_no_host_ready(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,6 +200,9 @@ def test_a_dry_run_looks_at_the_agent_and_does_not_wait() -> None:
     assert outcome.evidence[0]["answer"] == "waiting 180.0 s for the end of the safe time of 180 s"
     assert witnesses.clock.now == 1000
     assert fence(Witnesses(Clock()), dry=True).level is None
+    unknown = fence(None, dry=True)
+    assert unknown.level == 1
+    assert "not known without a run" in unknown.evidence[0]["answer"]
 
 
 def test_every_term_of_the_formula_counts() -> None:
