@@ -48,7 +48,7 @@ class Controller:
         while True:
             self.hearing.listen()
             self._look()
-            self.site.processes.sleep(core.LOOK)
+            self.site.processes.sleep(core.next_look(self.memory))
 
     def _look(self) -> None:
         """One step of the loop."""

@@ -17,8 +17,9 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils import _gate
 
 Json = t.Dict[str, t.Any]
 
-#: Seconds between two looks of a controller.
+#: Seconds between two looks of a controller, and how they grow while suspects stay as they are.
 LOOK = 5.0
+_LONGEST_LOOK = 20.0
 #: Seconds until a host is taken up again whose recovery ended like this; they double each time.
 AGAIN = {"partial": 300.0, "held": 30.0, "refused": 30.0}
 _LONGEST = 1800.0
@@ -28,11 +29,12 @@ _LONGEST = 1800.0
 class Memory:
     """What a responder keeps between two looks.
 
-    :param said: The last verdict and gate of each suspect.
+    :param said: The last verdict and gate of each suspect. :param quiet: Looks in which they did not change.
     :param not_before: When hosts may be taken up again, and how often they were.
     """
 
     said: dict[str, tuple[str, str | None]] = dataclasses.field(default_factory=dict)
+    quiet: int = 0
     storm_since: float | None = None
     storm_ended: float | None = None
     not_before: dict[str, tuple[float, int]] = dataclasses.field(default_factory=dict)
@@ -64,8 +66,14 @@ def news(memory: Memory, verdicts: t.Mapping[str, Json]) -> list[str]:
     """The hosts whose verdict is not what it was at the last look; forgets those that are no suspects any more."""
     found = {host: (verdict["verdict"], verdict["gate"]) for host, verdict in verdicts.items()}
     changed = [host for host, what in found.items() if memory.said.get(host) != what]
+    memory.quiet = 0 if changed or not found else memory.quiet + 1
     memory.said = found
     return changed
+
+
+def next_look(memory: Memory) -> float:
+    """Seconds until the next look."""
+    return min(LOOK * 2 ** (memory.quiet // 3), _LONGEST_LOOK)
 
 
 def heard_again(memory: Memory, verdicts: t.Mapping[str, Json]) -> list[str]:
