@@ -104,6 +104,14 @@ def test_nothing_of_the_file_is_shared_with_what_is_made_of_it() -> None:
     assert config == before
 
 
+def test_what_a_segment_inherits_is_its_own_copy() -> None:
+    values = parsed(NETWORKS + "reactions: [{lost: [storage], reaction: ask}]\nsegments: {rack1: {}}").values
+    values["segments"]["rack1"]["reactions"][0]["lost"].append("admin")
+    values["segments"]["rack1"]["networks"].append("x")
+    assert values["reactions"] == [{"lost": ["storage"], "alive": [], "reaction": "ask"}]
+    assert list(values["networks"]) == ["admin", "storage"]
+
+
 def test_the_hash_tells_what_holds_and_not_how_it_is_written() -> None:
     one = parsed("{ask: {wait: 60}, vms: {priority: 500}}").hash
     assert one == parsed("{ask: {default: hold, wait: 60}}").hash
