@@ -69,6 +69,13 @@ class Runs:
         members_of = self.run_hosts([run["id"] for run in found])
         return [{**run, "hosts": [it for it in members_of if it["run_id"] == run["id"]]} for run in found]
 
+    def runs_of(self, incident_id: str) -> list[str]:
+        """The ids of the runs on an incident, oldest first."""
+        runs, members = table("runs"), table("run_hosts")
+        query = sa.select(runs.c.id).join_from(runs, members, members.c.run_id == runs.c.id)
+        query = query.where(members.c.incident_id == incident_id).order_by(runs.c.opened_at, runs.c.id)
+        return [str(row["id"]) for row in rows.rows(self.database, query)]
+
     def run_hosts(self, run_id: str | list[str]) -> list[Row]:
         """The hosts of one run or of several."""
         return rows.rows(self.database, rows.matching("run_hosts", {"run_id": run_id}, ["run_id", "host"]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils import _policy_file
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _policy_file, _replay
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.beats import Beats
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.bmc import Bmc
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.clock import Clock
@@ -98,15 +98,11 @@ def _topology(given: Given) -> Json:
 
 
 def _policy(given: Given, policy: Json | None) -> Json:
-    """Names that a foreign policy has and the story has not are no errors."""
-    written = given.policy if policy is None else policy
+    """A foreign policy may name what the story has not."""
     domains = {host.domain for host in given.hosts.values() if host.domain}
-    foreign = written if policy is not None else {}
-    segments = {*given.segments, *(foreign.get("segments") or {})}
-    budgets = foreign.get("budgets") or {}
-    segments |= set(budgets.get("segments") or {})
-    domains |= set(budgets.get("failure_domains") or {})
-    return dict(_policy_file.parse(written, segments, domains).values)
+    if policy is not None:
+        return _replay.complete(policy, given.segments, domains)
+    return dict(_policy_file.parse(given.policy, given.segments, domains).values)
 
 
 def _bmcs(given: Given) -> dict[str, Bmc]:

@@ -10,6 +10,7 @@ import functools
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.controller import Controller
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.events import Act, Event
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.log import names
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.recovery import Recovery
@@ -46,7 +47,7 @@ def _order(stage: Stage, kind: str, what: t.Any, path: str) -> Act:
     given = mapping(what, _ORDER_KEYS, path)
     scope = one_of(given.get("scope", "cloud"), ("cloud", "segment", "host"), f"{path}.scope")
     lasts = seconds(given["for"], f"{path}.for") if "for" in given else None
-    limits = {key: given[key] for key in ("at_once", "per_hour") if key in given} or None
+    limits: Json | None = {key: given[key] for key in ("at_once", "per_hour") if key in given} or None
     by, reason = str(given.get("by", _WHO)), str(given.get("reason", "planned work"))
 
     def act() -> None:
@@ -151,19 +152,34 @@ def fence_check(stage: Stage, what: t.Any, path: str) -> Act:
 
 def controller_dies(stage: Stage, what: t.Any, path: str) -> Act:
     """The program on controllers is killed, with all runs that it has started."""
-    found = [stage.controllers[one_of(name, stage.controllers, path)] for name in listed(what)]
-    return stage.told(f"{names(it.name for it in found)}: killed", lambda: [it.stop() for it in found] and None)
+    found = _controllers(stage, what, path)
+
+    def act() -> None:
+        for controller in found:
+            controller.stop()
+
+    return stage.told(f"{names(it.name for it in found)}: killed", act)
 
 
 def controller_starts(stage: Stage, what: t.Any, path: str) -> Act:
     """The program on controllers starts again, with an empty memory."""
-    found = [stage.controllers[one_of(name, stage.controllers, path)] for name in listed(what)]
-    return stage.told(f"{names(it.name for it in found)}: starts", lambda: [it.start() for it in found] and None)
+    found = _controllers(stage, what, path)
+
+    def act() -> None:
+        for controller in found:
+            if not controller.on:
+                controller.start()
+
+    return stage.told(f"{names(it.name for it in found)}: starts", act)
+
+
+def _controllers(stage: Stage, what: t.Any, path: str) -> list[Controller]:
+    return [stage.controllers[one_of(name, stage.controllers, path)] for name in listed(what)]
 
 
 def controller_reboots(stage: Stage, what: t.Any, path: str) -> Act:
     """Controllers go down; start them again with ``controller_starts``."""
-    found = [stage.controllers[one_of(name, stage.controllers, path)] for name in listed(what)]
+    found = _controllers(stage, what, path)
 
     def act() -> None:
         for controller in found:
