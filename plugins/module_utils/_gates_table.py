@@ -55,13 +55,13 @@ class Input:
 
 
 def _fact(name: str, meaning: str) -> Input:
-    """One fact about the host as it stands in the snapshot, in an order that does not depend on who wrote it."""
+    """One fact about the host as it stands in the snapshot."""
+    return Input(meaning, lambda case: _ordered(case.facts.get(name)))
 
-    def read(case: Case) -> t.Any:
-        value = case.facts.get(name)
-        return dict(sorted(value.items())) if isinstance(value, dict) else value
 
-    return Input(meaning, read)
+def _ordered(value: t.Any) -> t.Any:
+    """The same whoever wrote it: the verdict is compared byte for byte."""
+    return dict(sorted(value.items())) if isinstance(value, dict) else value
 
 
 def _seen(name: str, meaning: str) -> Input:
@@ -93,7 +93,9 @@ INPUTS: dict[str, Input] = {
     "observer.up_for": _seen("up_for", "seconds since the responder began to watch"),
     "hosts": Input("compute hosts in the snapshot", lambda case: len(case.scene.hosts), shared=True),
     "heard": Input("hosts that are heard", lambda case: case.scene.silence.heard, shared=True),
-    "control": Input("living services, by name", lambda case: case.scene.snapshot.get("control"), shared=True),
+    "control": Input(
+        "living services, by name", lambda case: _ordered(case.scene.snapshot.get("control")), shared=True
+    ),
     "returned": Input("hosts that came back lately", lambda case: len(case.scene.returned), shared=True),
     "kdump": _fact("kdump", "seconds since the `last` kdump message of the host, and since (`for`) the first"),
     "witnesses": _fact("witnesses", "what each witness says: `down`, `up` or `unknown`"),
@@ -111,7 +113,7 @@ INPUTS: dict[str, Input] = {
     ),
     "storm": Input(
         "seconds since too many hosts are silent (`silent_for`), or are no longer (`ended_ago`)",
-        lambda case: case.scene.storm,
+        lambda case: _ordered(case.scene.storm),
         shared=True,
     ),
     "counts": Input(

@@ -237,6 +237,15 @@ def test_hosts_that_are_disabled_for_another_reason_count(facts: t.Any) -> None:
     assert said(it) == ("hold", "mass_silence")
 
 
+@pytest.mark.parametrize("fact", ["role", "disabled_reason"])
+def test_hosts_of_which_it_is_not_known_why_they_are_disabled_count(fact: str) -> None:
+    it = storm(3, 7, 8)
+    it["suspects"] = [DEAD]
+    it["hosts"]["cmp08"].update(status="disabled", disabled_reason="broken")
+    it["hosts"]["cmp08"].pop(fact)
+    assert said(it) == ("hold", "mass_silence")
+
+
 @pytest.mark.parametrize("fact", ["silent", "segment"])
 def test_hosts_of_which_nothing_is_known_count(fact: str) -> None:
     it = storm(3, 4, 8)
@@ -261,6 +270,23 @@ def test_the_reason_says_which_cap_is_exceeded_and_where() -> None:
     assert verdict(cloud(3, 4))["reason"].startswith(
         "2 hosts at once in the cloud, allowed without asking: 1; 2 hosts at once in segment rack1"
     )
+
+
+@pytest.mark.parametrize(
+    ("facts", "gate"),
+    [
+        ({"forced_down": True}, "budget"),
+        ({"forced_down": None}, "budget"),
+        ({"forced_down": True, "maintenance": "new mainboard"}, None),
+        ({"forced_down": False, "status": "disabled"}, None),
+    ],
+)
+def test_a_host_that_is_forced_down_uses_up_the_budget_until_it_is_back_or_in_maintenance(
+    facts: t.Any, gate: str | None
+) -> None:
+    it = cloud()
+    it["hosts"]["cmp07"].update(facts)
+    assert said(it)[1] == gate
 
 
 def test_a_suspect_that_is_not_recovered_does_not_use_up_the_budget() -> None:
