@@ -50,8 +50,8 @@ class Orders:
         order = {
             "id": rows.new_id(), "scope_region": scope_region, "kind": states.known(states.ORDER_KIND, kind),
             "scope": states.known(states.ORDER_SCOPE, scope), "name": name, "owner": owner, "reason": reason,
-            "limits": dict(limits) if limits else None, "seconds": seconds, "made_at": rows.now(), "made_mark": ages.mark(), "ended_at": None,
-            "ended_by": None, "end_reason": None, "announced": None,
+            "limits": dict(limits) if limits else None, "seconds": seconds, "made_at": rows.now(),
+            "made_mark": ages.mark(), "ended_at": None, "ended_by": None, "end_reason": None, "announced": None,
         }  # fmt: skip
         return rows.append(self.database, "orders", "scope_region", order)
 
