@@ -17,14 +17,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from driver import until
+from bed.client import Bed
+from bed.segments import device
+from driver import Playbooks, until
 from tree import collections_path
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import Paused
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing import watchdog
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import FencingError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.udp import listen
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims, holder
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import ages, claims, holder
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call
 from ansible_collections.openstack_ha.recovery.plugins.modules import host_fence
@@ -133,7 +135,7 @@ def power(tmp_path: Path) -> Path:
 
 
 def kdump(port: int, **options: t.Any) -> Json:
-    return {"method": "kdump", "from": ["127.0.0.1"], "kdump_port": port, "first": 5.0, "quiet": 3.0, **options}
+    return {"method": "kdump", "from": ["127.0.0.1"], "port": port, "first": 5.0, "quiet": 3.0, **options}
 
 
 def switch(file: Path) -> Json:
@@ -385,3 +387,87 @@ def test_a_pause_before_the_power_off_keeps_the_power_on_and_ends_a_wait(
     assert time.monotonic() - began < 30
     assert power.read_text() == "on"
     assert steps(journal, run) == ["not fenced"]
+
+
+# -- a whole recovery ------------------------------------------------------------------------------------------
+
+RACK = {"rack": {"hosts": ["cmp01", "cmp02", "cmp03", "cmp04"], "shared_storage": True}}
+Recovery = t.Callable[..., Playbooks]
+
+
+def crashed(cloud: Bed) -> list[str]:
+    """Two VMs of a host that has crashed, and whose BMC has died with it."""
+    vms = cloud.fill("cmp01", 2)
+    cloud.bmc_fault("cmp01", "silent")
+    cloud.crash("cmp01")
+    cloud.reset_api_calls()
+    return vms
+
+
+def with_levels(cloud: Bed, recovery: Recovery, *levels: Json) -> Playbooks:
+    """With these levels for cmp01, after the one of its BMC."""
+    bmc = {"timeout": 2, "tries": 1, "devices": [device(cloud.hosts["cmp01"], "redfish")]}
+    return recovery(RACK, method="redfish", extra={"cmp01": {"fencing": [bmc, *levels]}})
+
+
+def evacuations(cloud: Bed) -> int:
+    return sum(call.get("action") == "evacuate" for call in cloud.api_log())
+
+
+def test_vms_of_a_host_whose_bmc_is_dead_come_back_when_its_watchdog_has_expired(
+    cloud: Bed, recovery: Recovery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vms = crashed(cloud)
+    playbooks = with_levels(cloud, recovery, {"devices": [{"method": "watchdog"}]})
+    an_hour_ago = {**ages.mark(), "monotonic": time.monotonic() - 3600}
+    with open_journal(f"sqlite:///{tmp_path}/journal.db") as journal, monkeypatch.context() as patch:
+        patch.setattr(ages, "mark", lambda: an_hour_ago)
+        journal.sight("RegionOne", "cmp01", "ctl1", armed=True)
+
+    outcome = playbooks.recover("cmp01")
+
+    assert outcome, outcome.out
+    (kept,) = playbooks.report()["certificates"]
+    certificate = kept["certificate"]
+    assert (certificate["kind"], certificate["level"], certificate["observed_state"]) == (
+        "watchdog", 2, "watchdog expired",
+    )  # fmt: skip
+    assert kept["state"] == "valid"
+    assert set(vms) == {vm for host, uuids in cloud.running().items() if host != "cmp01" for vm in uuids}
+    assert cloud.ever_ran_twice() == []
+
+
+def test_vms_of_a_host_that_nothing_proves_dead_are_never_evacuated(cloud: Bed, recovery: Recovery) -> None:
+    crashed(cloud)
+    playbooks = with_levels(
+        cloud, recovery, {"devices": [{"method": "watchdog"}]}, {"devices": [{"method": "operator"}]}
+    )
+
+    outcome = playbooks.recover("cmp01")
+
+    assert outcome.rc != 0
+    assert evacuations(cloud) == 0
+    (entry,) = playbooks.report()["hosts"]
+    assert entry["outcome"] == "held"
+    assert "its agent was never heard" in entry["reason"]
+    assert "Level 3 asks for a person's confirmation" in entry["reason"]
+    assert playbooks.report()["certificates"] == []
+    assert [step["name"] for step in playbooks.report()["steps"] if step["host"] == "cmp01"][-1] == "not fenced"
+
+
+@needs_agents
+def test_vms_come_back_while_their_host_still_writes_its_dump_where_the_operator_accepts_that(
+    cloud: Bed, recovery: Recovery, port: int, dump: t.Callable[[], subprocess.Popen[bytes]]
+) -> None:
+    vms = crashed(cloud)
+    sender = dump()
+    levels = {"devices": [kdump(port, first=20.0, accept=True)]}
+
+    outcome = with_levels(cloud, recovery, levels).recover("cmp01")
+
+    assert outcome, outcome.out
+    assert sender.poll() is None, "it still does"
+    assert "crash kernel at 127.0.0.1" in outcome.out
+    assert set(vms) == {vm for host, uuids in cloud.running().items() if host != "cmp01" for vm in uuids}
+    assert cloud.status()["cmp01"]["power"] == "on"
+    assert cloud.ever_ran_twice() == []
