@@ -113,7 +113,7 @@ class _Hearing:
             objection = row.gate.ask(self.case)
             self._note(row, objection)
             if objection and not decided:
-                self._object(row.gate.name, objection)
+                self._object(row.gate, objection)
 
     def _note(self, row: _Row, objection: Objection | None) -> None:
         note = row.gate.note(self.case) if row.gate.note and not objection else ""
@@ -126,8 +126,8 @@ class _Hearing:
             }
         )
 
-    def _object(self, gate: str, objection: Objection) -> None:
-        answer = _answer(self.case, gate, objection)
+    def _object(self, gate: Gate, objection: Objection) -> None:
+        answer = _answer(self.case, gate.name, objection)
         verdict, reason = objection.verdict, objection.reason
         if answer:
             verdict = answer["verdict"]
@@ -135,13 +135,13 @@ class _Hearing:
         recovered = verdict == "recover"
         self.last = {
             "verdict": verdict,
-            "gate": gate,
+            "gate": gate.name,
             "reason": reason,
             "look_again": None if recovered else objection.look_again,
             "reaction": "recover" if recovered else objection.reaction,
         }
         # What is not known of a host may be that it is dead: then it is one more that has failed.
-        self.counts = recovered or objection.unknown
+        self.counts = recovered or objection.unknown or not gate.clears
 
     def verdict(self) -> Json:
         return {**self.last, "gates": self.gates}

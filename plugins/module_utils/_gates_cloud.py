@@ -18,7 +18,7 @@ def observer(case: Case) -> Objection | None:
     seen = case.scene.observer
     if not seen.get("api"):
         return Objection(
-            "hold", "the observer cannot reach the API: it may be cut off itself", unknown="api" not in seen
+            "hold", "the observer cannot reach the API: it may be cut off itself", unknown=seen.get("api") is None
         )
     reached = seen.get("networks") or {}
     cut = [name for name in observed(case) if not reached.get(name)]

@@ -56,7 +56,7 @@ def _longest(rests: list[float | None]) -> float | None:
 def known_host(case: Case) -> Objection | None:
     """A name that may mean another host must never lead to a power button."""
     if not case.facts.get("known"):
-        return Objection("alert", "stands in no segments file", unknown="known" not in case.facts)
+        return Objection("alert", "stands in no segments file", unknown=case.facts.get("known") is None)
     names = case.facts.get("names")
     if names is None:
         return Objection("alert", "it is not known which host this name means", unknown=True)
@@ -169,7 +169,7 @@ def fence_ready(case: Case) -> Objection | None:
         return Objection(
             case.either("ask", "alert"),
             "there is no fencing level: only a person can vouch that it is off",
-            unknown="levels" not in ready,
+            unknown=ready.get("levels") is None,
         )
     if ready.get("check") == "mismatch":
         return Objection("ask", f"its BMC is not that of this host: {ready.get('said') or 'identity differs'}")

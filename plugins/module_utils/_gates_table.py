@@ -26,6 +26,7 @@ class Gate:
     :param missing: What missing facts mean: ``closed``, or ``open`` and why.
     :param answers: The verdicts that it gives, for people.
     :param harm: What happens without it.
+    :param clears: A host that it stops is not among those that fail, and uses up no budget.
     :param together: Asked last, about all hosts that got so far.
     :param note: What is said although it is open.
     """
@@ -38,6 +39,7 @@ class Gate:
     answers: str
     harm: str
     ask: t.Callable[[Case], t.Optional[Objection]]
+    clears: bool = False
     together: bool = False
     note: t.Callable[[Case], str] | None = None
 
@@ -133,6 +135,7 @@ GATES: tuple[Gate, ...] = (
         answers="pause: hold until its end; disarm: ignore; by hand: ask",
         harm="A host is powered off under the hands of people who had paused the recovery because they work on it.",
         ask=of_host.orders,
+        clears=True,
     ),
     Gate(
         name="known_host",
@@ -143,6 +146,7 @@ GATES: tuple[Gate, ...] = (
         answers="alert",
         harm="Of two hosts with the same short name the healthy one is powered off, and the dead one is not recovered.",
         ask=of_host.known_host,
+        clears=True,
     ),
     Gate(
         name="segment",
@@ -153,6 +157,7 @@ GATES: tuple[Gate, ...] = (
         answers="alert",
         harm="A host is powered off whose VMs may run nowhere else: what still ran on it is lost.",
         ask=of_host.segment,
+        clears=True,
     ),
     Gate(
         name="maintenance",
@@ -163,6 +168,7 @@ GATES: tuple[Gate, ...] = (
         answers="ignore; by hand: ask",
         harm="A host that is only rebooted for an update is powered off in the middle of it, with VMs paused on it.",
         ask=of_host.maintenance,
+        clears=True,
     ),
     Gate(
         name="planned",
@@ -174,6 +180,7 @@ GATES: tuple[Gate, ...] = (
         harm="VMs on a host that somebody took out of service and stopped nova-compute on, and that run on unharmed, "
         "are killed.",
         ask=of_host.planned,
+        clears=True,
     ),
     Gate(
         name="observer",
@@ -246,6 +253,7 @@ GATES: tuple[Gate, ...] = (
         harm="A host of which only nova-compute has died, or about which one observer errs, is powered off with all "
         "its healthy VMs.",
         ask=of_host.witnesses,
+        clears=True,
     ),
     Gate(
         name="networks",
@@ -257,6 +265,7 @@ GATES: tuple[Gate, ...] = (
         "hold, and ask after `gates.witnesses.ask_after`; by hand: ask",
         harm="A host that lost only its admin network is powered off, although its VMs run and serve their users.",
         ask=of_host.networks,
+        clears=True,
     ),
     Gate(
         name="flapping",

@@ -296,6 +296,23 @@ def test_a_suspect_that_is_not_recovered_does_not_use_up_the_budget() -> None:
     assert said(it, None, "cmp07") == ("ignore", "maintenance")
 
 
+@pytest.mark.parametrize(
+    "facts", [{"recoveries": 3}, {"kdump": {"last": 1.0, "for": 2.0}}, {"fencing": {"levels": 0}}, {"known": None}]
+)
+def test_a_suspect_that_has_failed_although_it_is_not_recovered_does(facts: t.Any) -> None:
+    it = cloud(3, 7)
+    it["hosts"]["cmp07"].update(facts)
+    assert said(it, None, "cmp07")[1] != "budget"
+    assert said(it) == ("ask", "budget")
+
+
+def test_a_storm_elsewhere_does_not_free_the_budget_for_others() -> None:
+    it = storm(3, 4, 5, 7)
+    rules = policy(gates__mass_silence__percent=50, budgets__cloud__at_once=3)
+    assert said(it, rules) == ("hold", "mass_silence")
+    assert said(it, rules, "cmp07") == ("ask", "budget")
+
+
 def test_a_suspect_that_is_stopped_because_too_little_is_known_of_it_does() -> None:
     it = cloud(3, 7)
     del it["hosts"]["cmp07"]["maintenance"]
