@@ -10,11 +10,12 @@ import yaml
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret, VaultSecretsContext
-from ansible.plugins.loader import init_plugin_loader, inventory_loader
+from ansible.plugins.loader import fragment_loader, init_plugin_loader, inventory_loader
 from ansible.template import Templar
+from ansible.utils.plugin_docs import add_fragments
 
 from ansible_collections.openstack_ha.recovery.plugins.inventory import failover_segments
-from ansible_collections.openstack_ha.recovery.plugins.module_utils import _cloud, _segments_file
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _cloud, _configuration, _segments_file
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_file import Policy
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import defaults
@@ -504,3 +505,10 @@ def test_the_documented_keys_and_defaults_are_those_that_are_accepted() -> None:
 def test_the_documented_recovery_methods_are_those_that_are_accepted() -> None:
     documented = documented_options()["segments"]["suboptions"]["recovery_method"]["choices"]
     assert tuple(documented) == _segments_file.RECOVERY_METHODS
+
+
+def test_the_keys_that_are_not_about_segments_are_the_same_where_no_inventory_is_read() -> None:
+    documented = dict(yaml.safe_load(failover_segments.DOCUMENTATION))
+    add_fragments(documented, failover_segments.__file__, fragment_loader, is_module=False)
+    names = {name for key, it in documented["options"].items() for name in (key, *it.get("aliases", ()))}
+    assert names - {"segments", "hosts", "fencing"} == _configuration.OTHER_KEYS

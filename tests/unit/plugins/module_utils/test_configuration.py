@@ -4,9 +4,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-import yaml
 
-from ansible_collections.openstack_ha.recovery.plugins.inventory import failover_segments
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _configuration
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_file import Policy
@@ -128,13 +126,3 @@ def test_the_hash_of_the_segments_file_follows_what_it_says(files: t.Callable[..
     one = _configuration.load(files(), None)[0].segments_hash
     assert one == _configuration.load(files("# comment\n" + SEGMENTS), None)[0].segments_hash
     assert one != _configuration.load(files(SEGMENTS.replace("cmp02", "cmp03")), None)[0].segments_hash
-
-
-def test_the_other_keys_are_those_of_the_inventory_plugin() -> None:
-    from ansible.plugins.loader import fragment_loader
-    from ansible.utils.plugin_docs import add_fragments
-
-    documented = yaml.safe_load(failover_segments.DOCUMENTATION)
-    add_fragments(documented, failover_segments.__file__, fragment_loader, is_module=False)
-    names = {name for key, it in documented["options"].items() for name in (key, *it.get("aliases", ()))}
-    assert names - {"segments", "hosts", "fencing"} == _configuration.OTHER_KEYS

@@ -7,7 +7,7 @@ import typing as t
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from unit.fakes.profiles import examples
 
@@ -386,6 +386,7 @@ def test_a_key_that_is_mistyped_is_refused_with_its_path(place: Place, letters: 
     new = place[-1][:where] + letters + place[-1][where:]
 
     def rename(holder: Json, key: str) -> None:
+        assume(new not in holder)
         holder[new] = holder.pop(key)
 
     assert dotted((*place[:-1], new)) in refused_at(changed(place, rename))
