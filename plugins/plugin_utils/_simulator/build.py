@@ -43,12 +43,14 @@ def build(given: Given, policy: Json | None = None) -> Site:
         bmc_network="bmc", bmcs=_bmcs(given),
         levels={name: host.levels for name, host in given.hosts.items()}, limits=given.limits,
         monitored=given.monitors, controllers=given.controllers,
+        meant={name: host.means for name, host in given.hosts.items() if host.means},
     )  # fmt: skip
     for number, name in enumerate(given.controllers, 1):
         site.clocks[name] = MachineClock(since=clock.time - 10_000.0 * number)
     _servers(site, given)
-    nova.on_start = plant.start_guest
-    plant.ours = lambda vm, host: nova.servers[vm]["OS-EXT-SRV-ATTR:host"] == host
+    nova.on_start, nova.works = plant.start_guest, plant.works
+    plant.ours = lambda vm, host: _is_at(nova, vm, host)
+    plant.resumes = lambda vm: nova.servers[vm]["OS-EXT-STS:vm_state"] == "active"
     return site
 
 
@@ -93,6 +95,7 @@ def _topology(given: Given) -> Json:
                 "probe": [f"tcp://{name}:22"] if host.probe else [],
             }
             for name, host in given.hosts.items()
+            if not host.stranger
         },
     }
 
@@ -111,6 +114,10 @@ def _bmcs(given: Given) -> dict[str, Bmc]:
         found[f"bmc-{name}"] = Bmc(f"bmc-{name}", name, host.bmc, host.switches)
         found[f"pdu-{name}"] = Bmc(f"pdu-{name}", name, host.pdu)
     return found
+
+
+def _is_at(nova: Nova, vm: str, host: str) -> bool:
+    return bool(nova.servers[vm]["OS-EXT-SRV-ATTR:host"] == host) and not nova.is_leaving(vm, host)
 
 
 def _servers(site: Site, given: Given) -> None:

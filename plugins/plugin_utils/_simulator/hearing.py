@@ -52,6 +52,7 @@ class Hearing:
         self.networks = [name for name in site.links.networks if name != site.bmc_network]
         self._heard: dict[tuple[str, str], float] = {}
         self._reported: set[tuple[str, str]] = set()
+        self._reporting: dict[str | None, list[str]] = {}
         self._kdump: dict[str, tuple[float, float]] = {}
         self._suspected: dict[str, float] = {}
         self.services: dict[str, Json] = {}
@@ -63,6 +64,7 @@ class Hearing:
         """Take in what there is to hear now."""
         now = self.site.clock.time
         self._reported.clear()
+        self._reporting = self._those_who_report()
         for name, host in self.site.plant.hosts.items():
             for network in self.networks:
                 self._listen_to(name, network, now)
@@ -82,14 +84,15 @@ class Hearing:
 
     def _peers(self, host: str) -> list[str]:
         """Some hosts of the same segment whose reports arrive here."""
-        plant = self.site.plant
-        found = []
-        for other in plant.hosts.values():
-            near = other.name != host and other.segment == plant.hosts[host].segment and other.monitor
-            if near and any(plant.hears(self.machine, other.name, network) for network in self.networks):
-                found.append(other.name)
-            if len(found) == _PEERS:
-                break
+        near = self._reporting.get(self.site.plant.hosts[host].segment, [])
+        return [other for other in near[: _PEERS + 1] if other != host][:_PEERS]
+
+    def _those_who_report(self) -> dict[str | None, list[str]]:
+        """By segment."""
+        found: dict[str | None, list[str]] = {}
+        for host in self.site.plant.hosts.values():
+            if host.monitor and any(self.site.plant.hears(self.machine, host.name, name) for name in self.networks):
+                found.setdefault(host.segment, []).append(host.name)
         return found
 
     def _listen_to_kdump(self, host: Host, now: float) -> None:
@@ -142,6 +145,7 @@ class Hearing:
     def _heard_of(self, host: str, facts: Json, suspected: bool) -> Json:
         """What this controller and the others add to what Nova says."""
         found: Json = {
+            "names": self.site.meant.get(host, facts["names"]),
             "up_for": self._up_for(host),
             "networks": self._networks(host),
             "kdump": self._dump(host),

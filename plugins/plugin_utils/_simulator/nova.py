@@ -86,6 +86,8 @@ class Nova:
         self._busy: dict[str, int] = {}
         #: Told of each guest that is started somewhere, also where Nova does not know it.
         self.on_start: t.Callable[[str, str], None] = lambda server_id, host: None
+        #: Whether the nova-compute of a host does what it is asked to.
+        self.works: t.Callable[[str], bool] = lambda host: True
 
     def add(self, server_id: str, host: str, vm_state: str = "active", task: str | None = None, **more: t.Any) -> Json:
         server = {
@@ -184,8 +186,30 @@ class Nova:
         self._count(target)
         landing = self._landing_state(server, stopped)
         server["OS-EXT-STS:task_state"] = "rebuilding"
-        end = self._land if fate.ends == "lands" else self._fail
-        self.clock.after(fate.takes, lambda: end(server, record, fate, target, landing))
+        if not self._is_there(target):
+            fate = dataclasses.replace(fate, ends="no_host")
+
+        def end() -> None:
+            """A host that died meanwhile never tells: the migration stays under way for ever."""
+            if fate.ends == "lands" and self.works(target):
+                self._land(server, record, fate, target, landing)
+            elif fate.ends == "no_host" or self.works(target):
+                self._fail(server, record, fate, target, landing)
+
+        self.clock.after(fate.takes, end)
+
+    def _is_there(self, target: str) -> bool:
+        """What the scheduler goes by, also for a host that is named in the request."""
+        service = self.services.get(target)
+        return service is None or (service["state"], service["status"]) == ("up", "enabled")
+
+    def is_leaving(self, server_id: str, source: str) -> bool:
+        """Whether a nova-compute that starts takes the guest for one that was evacuated, and destroys it."""
+        return any(
+            record["status"] in ("accepted", "pre-migrating", "done")
+            for record in self.records
+            if (record["instance_uuid"], record["source_compute"]) == (server_id, source)
+        )
 
     def _count(self, target: str) -> None:
         running = [it for it in self.records if it["status"] in UNDER_WAY and self._is_at_source(it)]

@@ -73,6 +73,7 @@ class Plant:
         self.harm: list[str] = []
         self.on_change: list[t.Callable[[], None]] = []
         self.ours: t.Callable[[str, str], bool] = lambda vm, host: True
+        self.resumes: t.Callable[[str], bool] = lambda vm: True
 
     # -- what is so -----------------------------------------------------------------------------------------
 
@@ -84,6 +85,10 @@ class Plant:
         """Whether guests on it are of use: it runs and reaches its storage and its users."""
         needed = [network for network in _NEEDED if network in self.links.networks]
         return host.lives and all(self.links.reach(host.name, CORE, network) for network in needed)
+
+    def works(self, host: str) -> bool:
+        """Whether its nova-compute does."""
+        return self.hosts[host].lives and self.hosts[host].agent
 
     def hears(self, machine: str, host: str, network: str) -> bool:
         """Whether a living kernel answers a machine there."""
@@ -119,7 +124,7 @@ class Plant:
             host.power, host.system, host.agent, host.monitor = True, "running", True, True
             for vm in [vm for vm in host.guests if not self.ours(vm, host.name)]:
                 del host.guests[vm]
-            for vm in list(host.guests):
+            for vm in filter(self.resumes, list(host.guests)):
                 self.start_guest(vm, host.name)
         self.changed()
 
