@@ -72,7 +72,7 @@ def test_harm_is_told(stories: Stories) -> None:
 
 
 def test_a_name_that_no_story_has_is_an_error(stories: Stories) -> None:
-    with pytest.raises(RecoveryError, match="No story in .* is called rack_los"):
+    with pytest.raises(RecoveryError, match=r"No story in .* is called rack_los"):
         stories.play("rack_los")
 
 
