@@ -56,6 +56,13 @@ def servers_on(cloud: Cloud, host: str) -> list[Json]:
     return _pages(cloud, "/servers/detail", "servers", microversion, all_tenants="1", host=host)
 
 
+def newest_servers_on(cloud: Cloud, host: str, count: int) -> list[Json]:
+    """The servers on a host that were started last; an evacuation starts a server anew."""
+    newest = {"sort_key": "launched_at", "sort_dir": "desc", "limit": count}
+    microversion = cloud.best_microversion("2.96")
+    return list(cloud.get("compute", "/servers/detail", microversion, all_tenants="1", host=host, **newest)["servers"])
+
+
 def server(cloud: Cloud, server_id: str) -> Json | None:
     """One server, or None when it is gone."""
     try:

@@ -24,6 +24,7 @@ class Limits:
     :param retries: Rounds over all targets for a VM that no target took.
     :param settle: How long an evacuate request that got no answer may still take effect.
     :param vm_timeout: How long one evacuation is followed before it is reported as pending.
+    :param verify_within: How long what has landed waits for a look at it while others have not.
     """
 
     parallel: int = 20
@@ -34,6 +35,7 @@ class Limits:
     vm_timeout: float = 900.0
     verify_timeout: float = 60.0
     verify_pause: float = 1.0
+    verify_within: float = 10.0
     poll: float = 0.5
 
     def __post_init__(self) -> None:
@@ -76,6 +78,9 @@ class World(t.Protocol):
     def stop(self, server_id: str) -> None: ...
 
     def server(self, server_id: str) -> Json | None: ...
+
+    def servers(self, host: str, server_ids: t.Sequence[str]) -> dict[str, Json | None]:
+        """Servers that should have landed on a host, wherever they are; None for those that are gone."""
 
     def migrations(self, host: str) -> list[Json]:
         """Evacuation records from a host, newest first."""

@@ -15,10 +15,15 @@ import typing as t
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _reserved
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._attachments import Attachments
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud, Json
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_contract import Line
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._run import Run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._watch import LOOK, Watch
+
+#: A list costs Nova as much as three servers one by one, and each server in it a tenth of that.
+_SEVERAL = 3
+#: How many may have landed on a host since it was decided which ones to look at.
+_LANDED_SINCE = 5
 
 
 class RealWorld:
@@ -113,6 +118,17 @@ class RealWorld:
     def server(self, server_id: str) -> Json | None:
         """Nova's document of it."""
         return _compute.server(self._cloud, server_id)
+
+    def servers(self, host: str, server_ids: t.Sequence[str]) -> dict[str, Json | None]:
+        """With one call where that is the cheaper way; what it does not show is asked for by itself."""
+        newest = self._newest_on(host, len(server_ids) + _LANDED_SINCE) if len(server_ids) >= _SEVERAL else {}
+        return {server_id: newest.get(server_id) or self.server(server_id) for server_id in server_ids}
+
+    def _newest_on(self, host: str, count: int) -> dict[str, Json]:
+        try:
+            return {server["id"]: server for server in _compute.newest_servers_on(self._cloud, host, count)}
+        except CloudError:
+            return {}
 
     def migrations(self, host: str) -> list[Json]:
         """Evacuation records from a host."""

@@ -161,6 +161,9 @@ class FakeWorld:
         self._reachable()
         return self.nova.server(server_id)
 
+    def servers(self, host: str, server_ids: t.Sequence[str]) -> dict[str, Json | None]:
+        return {server_id: self.server(server_id) for server_id in server_ids}
+
     def migrations(self, host: str) -> list[Json]:
         self._reachable()
         return self.nova.migrations(host)

@@ -721,3 +721,52 @@ def test_a_guest_that_its_target_may_have_started_goes_nowhere_else_until_somebo
     site.nova.unknown.clear()  # the operator has destroyed it, and says so:
     site.nova.servers["a"].update({"OS-EXT-STS:vm_state": "active"})
     assert site.recover()["a"].state == "verified"
+
+
+# -- looks ---------------------------------------------------------------------------------------------------
+
+
+def looks_of(world: FakeWorld) -> list[tuple[float, str, set[str]]]:
+    """What is looked at from now on: when, on which host, which servers."""
+    looks: list[tuple[float, str, set[str]]] = []
+    ask = world.servers
+
+    def servers(host: str, server_ids: t.Sequence[str]) -> dict[str, t.Any]:
+        looks.append((world.now(), host, set(server_ids)))
+        return ask(host, server_ids)
+
+    world.servers = servers  # type: ignore[method-assign]
+    return looks
+
+
+def test_what_has_landed_is_looked_at_host_by_host_once_nothing_more_is_to_land() -> None:
+    site = Site(targets=2)
+    for number in range(8):
+        site.vm(str(number), "active", Fate(takes=1 + number / 4))
+    world = site.world()
+    looks = looks_of(world)
+    recovered(site, site.recover(world, parallel=4))
+    assert [len(servers) for _when, _host, servers in looks] == [4, 3, 1], "the last to land has its own look"
+
+
+def test_nothing_waits_long_for_its_look_however_many_others_wait() -> None:
+    site = Site(targets=1)
+    for number in range(12):
+        site.vm(str(number), "active", Fate(takes=8))
+    world = site.world()
+    looks = looks_of(world)
+    began = world.now()
+    recovered(site, site.recover(world, parallel=1))
+    assert looks[0][0] - began < 8 + Limits.verify_pause + Limits.verify_within + 1
+    assert max(later[0] - sooner[0] for sooner, later in zip(looks, looks[1:])) < 8 + Limits.verify_within + 2
+
+
+def test_a_guest_that_is_to_be_powered_off_again_does_not_run_until_all_others_have_landed() -> None:
+    site = Site(targets=1, newest="2.93")
+    for number in range(3):
+        site.vm(str(number), "stopped", Fate(takes=4))
+    world = site.world()
+    looks = looks_of(world)
+    began = world.now()
+    recovered(site, site.recover(world, parallel=1))
+    assert looks[0][0] - began < 4 + Limits.verify_pause + 1

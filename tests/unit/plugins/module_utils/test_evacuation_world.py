@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import types
+import typing as t
+
+import pytest
+from unit.fakes.runs import DEAD, Site
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_world import RealWorld
+
+
+class Asked:
+    """A cloud that notes what it is asked for."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.paths: list[str] = []
+        self.refuses_lists = False
+
+    def get(self, service: str, path: str, microversion: str | None = None, **params: t.Any) -> t.Any:
+        self.paths.append(path)
+        if self.refuses_lists and path == "/servers/detail":
+            raise CloudError("GET /servers/detail: 403", status=403)
+        return self.site.cloud.get(service, path, microversion, **params)
+
+    def __getattr__(self, name: str) -> t.Any:
+        return getattr(self.site.cloud, name)
+
+
+@pytest.fixture
+def site() -> Site:
+    site = Site()
+    for number in range(4):
+        site.nova.add(str(number), "cmp02")
+    site.nova.add("moved", "cmp03")
+    return site
+
+
+@pytest.fixture
+def asked(site: Site) -> Asked:
+    return Asked(site)
+
+
+@pytest.fixture
+def world(asked: Asked) -> RealWorld:
+    run = t.cast(t.Any, types.SimpleNamespace())
+    return RealWorld(t.cast(t.Any, asked), run, {DEAD: []}, 30.0, t.cast(t.Any, None), lambda _message: None)
+
+
+def test_several_servers_on_a_host_are_read_with_one_call(world: RealWorld, asked: Asked) -> None:
+    found = world.servers("cmp02", ["0", "1", "2"])
+    assert {key: t.cast(dict[str, t.Any], server)["id"] for key, server in found.items()} == {
+        "0": "0",
+        "1": "1",
+        "2": "2",
+    }
+    assert asked.paths == ["/servers/detail"]
+
+
+def test_one_server_is_not_read_with_all_others_on_its_host(world: RealWorld, asked: Asked) -> None:
+    assert set(world.servers("cmp02", ["0"])) == {"0"}
+    assert asked.paths == ["/servers/0"]
+
+
+def test_what_is_not_on_the_host_is_looked_for_where_it_is(world: RealWorld, asked: Asked) -> None:
+    found = world.servers("cmp02", ["0", "1", "moved", "deleted"])
+    assert t.cast(dict[str, t.Any], found["moved"])["OS-EXT-SRV-ATTR:host"] == "cmp03"
+    assert found["deleted"] is None
+    assert asked.paths == ["/servers/detail", "/servers/moved", "/servers/deleted"]
+
+
+def test_without_lists_servers_are_read_one_by_one(world: RealWorld, asked: Asked) -> None:
+    asked.refuses_lists = True
+    assert all(world.servers("cmp02", ["0", "1", "2"]).values())
+    assert asked.paths == ["/servers/detail", "/servers/0", "/servers/1", "/servers/2"]
