@@ -119,10 +119,15 @@ lint: $(CONTROLLER)/.ready tree ## style, types, playbooks, documentation, chang
 docs: $(CONTROLLER)/.ready tree ## HTML documentation of the plugins in build/docs/html
 	@$(PYTHON) tests/tools/build_docs.py
 
+.PHONY: gates-doc
+gates-doc: $(CONTROLLER)/.ready tree ## docs/gates.md from the table of the gates
+	@$(PYTHON) tests/tools/gates_doc.py
+
 .PHONY: bench
 bench: $(CONTROLLER)/.ready $(NOVA)/.ready tree ## how fast, against a bare script on the same cloud
 	$(PACKAGES) base
 	@$(PYTHON) tests/bench.py
+	@$(PYTHON) tests/bench_gates.py
 
 .PHONY: clean
 clean: ## remove build/

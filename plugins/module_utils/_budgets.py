@@ -109,10 +109,11 @@ class Budgets:
         return {title(scope): self._count(host, scope) for scope in scopes(facts)}
 
     def _count(self, host: str, scope: Scope) -> Count:
-        found = {**self.caps(scope)}
+        caps, found = self.caps(scope), {}
         for key, tally in (("at_once", self._at_once), ("per_hour", self._per_hour)):
             members = tally.of(scope)
             found[key] = len(members) + (host not in members)
+            found[f"{key}_cap"] = caps[f"{key}_cap"]
         return found
 
     def caps(self, scope: Scope) -> Count:

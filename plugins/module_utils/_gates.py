@@ -76,11 +76,16 @@ class _Row:
         self.gate = gate
         anyone = Case("", scene)
         self._readers = [(name, INPUTS[name].read) for name in gate.inputs if not INPUTS[name].shared]
-        self._shared = {name: INPUTS[name].read(anyone) for name in gate.inputs if INPUTS[name].shared}
+        self._shared = {name: INPUTS[name].read(anyone) if INPUTS[name].shared else None for name in gate.inputs}
         self._shared.update((path, _at(scene.policy, path)) for path in gate.settings)
 
     def inputs(self, case: Case) -> Json:
-        return {**{name: read(case) for name, read in self._readers}, **self._shared} if self._readers else self._shared
+        if not self._readers:
+            return self._shared
+        found = self._shared.copy()
+        for name, read in self._readers:
+            found[name] = read(case)
+        return found
 
 
 def _at(policy: Policy, path: str) -> t.Any:

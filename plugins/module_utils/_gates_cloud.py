@@ -20,21 +20,20 @@ def observer(case: Case) -> Objection | None:
         return Objection(
             "hold", "the observer cannot reach the API: it may be cut off itself", unknown=seen.get("api") is None
         )
-    reached = seen.get("networks") or {}
-    cut = [name for name in observed(case) if not reached.get(name)]
+    found = reached(case)
+    cut = [name for name, answers in found.items() if not answers]
     if cut:
-        unknown = any(name not in reached for name in cut)
+        unknown = any(found[name] is None for name in cut)
         return Objection(
             "hold", f"the observer may be cut off itself: it does not reach {', '.join(cut)}", unknown=unknown
         )
     return None
 
 
-def observed(case: Case) -> list[str]:
-    """The networks of the host on which the observer can test whether it is cut off itself."""
-    names, _rules = case.scene.matrix(case.facts.get("segment"))
-    settings = case.scene.policy["networks"]
-    return [name for name in names if settings.get(name, {}).get("isolation_addresses")]
+def reached(case: Case) -> dict[str, bool | None]:
+    """By network of the host on which the observer can test whether it is cut off itself."""
+    watched = case.scene.matrix(case.facts.get("segment")).watched
+    return {name: (case.scene.observer.get("networks") or {}).get(name) for name in watched}
 
 
 def everything_stale(case: Case) -> Objection | None:

@@ -36,11 +36,7 @@ def orders(case: Case) -> Objection | None:
 def covering(case: Case) -> list[Facts]:
     """The pauses and disarms that cover this host; one for something that is not known here covers all."""
     mine = {"segment": case.facts.get("segment"), "host": case.host}
-    return [
-        order
-        for order in case.scene.orders or []
-        if order["kind"] != "budget" and (order["scope"] not in mine or mine[order["scope"]] == order["name"])
-    ]
+    return [order for order in case.scene.stops if order["scope"] not in mine or mine[order["scope"]] == order["name"]]
 
 
 def _signed(order: Facts) -> str:
@@ -125,7 +121,7 @@ def witnesses(case: Case) -> Objection | None:
 
 def networks(case: Case) -> Objection | None:
     """What the loss of these networks calls for."""
-    names, rules = case.scene.matrix(case.facts.get("segment"))
+    names, rules, _watched = case.scene.matrix(case.facts.get("segment"))
     if not names:
         return None
     reports = case.facts.get("networks")

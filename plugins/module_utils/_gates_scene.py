@@ -79,6 +79,14 @@ class Case:
         return Objection("hold", reason, None if suspected is None else after - suspected, unknown=unknown)
 
 
+class Matrix(t.NamedTuple):
+    """The networks of a segment, its rules, and the networks on which an observer can test itself."""
+
+    names: list[str]
+    rules: t.Sequence[Rule]
+    watched: list[str]
+
+
 class Scene:
     """All that the decisions about one snapshot have in common.
 
@@ -93,27 +101,30 @@ class Scene:
         self.caller = snapshot.get("caller")
         self.observer: Facts = snapshot.get("observer") or {}
         self.orders: list[Facts] | None = _numbered(snapshot.get("orders"))
+        #: The orders that stop something.
+        self.stops: list[Facts] = [order for order in self.orders or [] if order["kind"] != "budget"]
         self.storm: Facts | None = snapshot.get("storm")
         self.silence = Silence(self.hosts)
         within = self.gates["power_restored"]["within"]
         back = (facts.get("up_for") for facts in self.hosts.values())
         self.returned = sorted((age for age in back if age is not None and age < within), reverse=True)
         self.budgets = self._budgets()
-        self._matrices: dict[str | None, tuple[list[str], t.Sequence[Rule]]] = {}
+        self._matrices: dict[str | None, Matrix] = {}
 
     def _budgets(self) -> Budgets:
         away = [host for host, facts in self.hosts.items() if is_away(facts)]
         busy = [*away, *(self.snapshot.get("in_flight") or [])]
         return Budgets(self.hosts, self.policy["budgets"], self.orders or [], busy, self.snapshot.get("fences") or [])
 
-    def matrix(self, segment: str | None) -> tuple[list[str], t.Sequence[Rule]]:
+    def matrix(self, segment: str | None) -> Matrix:
         """The networks of a segment, and its rules."""
         if segment not in self._matrices:
             own = self.policy["segments"].get(segment or "") or {}
-            named = own.get("networks")
-            names = sorted(self.policy["networks"] if named is None else named)
+            known, named = self.policy["networks"], own.get("networks")
+            names = sorted(known if named is None else named)
+            watched = [name for name in names if (known.get(name) or {}).get("isolation_addresses")]
             given = [table for table in (own.get("reactions"), self.policy["reactions"]) if table is not None]
-            self._matrices[segment] = (names, given[0] if given else default_rules(names))
+            self._matrices[segment] = Matrix(names, given[0] if given else default_rules(names), watched)
         return self._matrices[segment]
 
 

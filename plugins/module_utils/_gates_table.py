@@ -89,8 +89,7 @@ INPUTS: dict[str, Input] = {
     "disabled_reason": _fact("disabled_reason", "why it is disabled, in Nova"),
     "observer.api": _seen("api", "whether the observer reaches the API"),
     "observer.networks": Input(
-        "whether the observer reaches an isolation address of each network that has one",
-        lambda case: {name: (case.scene.observer.get("networks") or {}).get(name) for name in of_cloud.observed(case)},
+        "whether the observer reaches an isolation address of each network of the host that has one", of_cloud.reached
     ),
     "observer.up_for": _seen("up_for", "seconds since the responder began to watch"),
     "hosts": Input("compute hosts in the snapshot", lambda case: len(case.scene.hosts), shared=True),
