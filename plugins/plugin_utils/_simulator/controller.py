@@ -11,10 +11,12 @@ import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _gates, _recovery
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.modules import recovery_run
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator import core, facts
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.executor import SimulatedRun
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.hearing import Hearing
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.log import names
-from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.recovery import Recovery
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.recovery import Kept, Recovery
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.site import Json, Site
 
 LEASE = 60.0
@@ -129,13 +131,15 @@ class Controller:
     ) -> tuple[str, list[str]] | None:
         """Claim, look, decide, as recovery_run does; the run and the hosts that it may recover."""
         site = self.site
+        if caller == "operator":
+            _compute.services(t.cast(t.Any, self.hearing.api))  # as logging in does, it fails before anything is begun
         segments = {host: site.topology["hosts"].get(host, {}).get("segment") for host in hosts}
         run = _recovery.begin(site.journal, site.region, segments, self._holder(process), LEASE, self.say)
-        snapshot = self._with_storm(self.hearing.snapshot(hosts, caller, facts.of_journal(site, hosts)))
-        if answer:
-            snapshot["answer"] = answer
-        verdicts = _recovery.decide(site.journal, run["id"], snapshot, site.policy)
-        _recovery.ask(site.journal, run["id"], verdicts, self._count_vms, 0.0, site.policy["ask"]["default"])
+        wait = float(site.policy["ask"]["wait"]) if caller == "operator" and not answer else 0.0
+        verdicts = self._verdicts(run["id"], hosts, caller, wait, answer)
+        if wait > 0 and _recovery.awaited(verdicts):
+            self._tell(_recovery.awaited(verdicts), verdicts)
+            verdicts = {**verdicts, **self._awaited(run["id"], caller, wait)}
         going = [host for host in hosts if verdicts[host]["verdict"] == "recover"]
         if not going:
             _recovery.finish(site.journal, run["id"])
@@ -144,6 +148,43 @@ class Controller:
         resumes = f", resumes {site.run_name(run['resumes'])}" if run["resumes"] else ""
         self.say(f"{site.run_name(run['id'])} on {names(going)}{resumes}")
         return run["id"], going
+
+    def _verdicts(
+        self, run_id: str, hosts: t.Sequence[str], caller: str, wait: float, answer: Json | None, assumed: t.Any = ()
+    ) -> dict[str, Json]:
+        site, known = self.site, facts.of_journal(self.site, hosts)
+        known["answers"] = [*known["answers"], *assumed]
+        if caller == "operator":
+            snapshot = {**self.hearing.by_hand(hosts, known), "storm": core.storm_known(self.memory, site.clock.time)}
+        else:
+            snapshot = self._with_storm(self.hearing.snapshot(hosts, caller, known))
+        if answer:
+            snapshot["answer"] = answer
+        verdicts = _recovery.decide(site.journal, run_id, snapshot, site.policy, wait=wait)
+        _recovery.ask(site.journal, run_id, verdicts, self._count_vms, wait, site.policy["ask"]["default"])
+        return verdicts
+
+    def _awaited(self, run_id: str, caller: str, wait: float) -> dict[str, Json]:
+        """Until each question is answered or its time is over, as recovery_run does with ``state=awaiting``."""
+        site, assumed = self.site, list[Json]()
+        with Kept(site, self.name, SimulatedRun(site, run_id)):
+            while True:
+                self._until_answered(run_id)
+                for assumption in recovery_run._expire(site.journal, run_id):
+                    self.say(f"{assumption['host']}: {assumption['why']}: {assumption['verdict']}")
+                    assumed.append(assumption)
+                hosts = [entry["host"] for entry in site.journal.run(run_id)["hosts"] if entry["outcome"] is None]
+                verdicts = self._verdicts(run_id, hosts, caller, wait, None, assumed)
+                if not _recovery.awaited(verdicts):
+                    return verdicts
+
+    def _until_answered(self, run_id: str) -> None:
+        while True:
+            waiting = self.site.journal.questions(run_id=run_id, state="open")
+            left = max((question["wait"] - question["age"] for question in waiting), default=0.0)
+            if left <= 0:
+                return
+            self.site.processes.sleep(min(core.LOOK, left))
 
     def _count_vms(self, host: str) -> int:
         return len(_compute.servers_on(t.cast(t.Any, self.hearing.api), host)) if self.hearing.api_answers else 0

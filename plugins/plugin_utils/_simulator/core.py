@@ -46,6 +46,11 @@ def storm(memory: Memory, snapshot: Json, policy: Json, now: float) -> Json:
         memory.storm_since = now if memory.storm_since is None else memory.storm_since
     elif memory.storm_since is not None:
         memory.storm_since, memory.storm_ended = None, now
+    return storm_known(memory, now)
+
+
+def storm_known(memory: Memory, now: float) -> Json:
+    """The same without looking anew."""
     since, ended = memory.storm_since, memory.storm_ended
     return {
         "silent_for": None if since is None else now - since,

@@ -23,6 +23,7 @@ from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.w
 KEYS = {
     "segments": "failover segments by name",
     "unassigned": "how many hosts are in no segment",
+    "strangers": "how many hosts that Nova knows stand in no segments file",
     "hosts": "what is special about single hosts, by name",
     "vms": "further VMs by name",
     "groups": "server groups",
@@ -58,6 +59,7 @@ HOST_KEYS = {
     "switches": "the host that its BMC really switches",
     "room": "VMs that fit",
     "probe": "whether it has a probe",
+    "means": "the hosts that its reported name may mean",
 }
 VM_KEYS = {
     "host": "where it is",
@@ -94,6 +96,8 @@ class HostGiven:
     switches: str | None = None
     room: int = 20
     probe: bool = True
+    means: list[str] | None = None
+    stranger: bool = False
 
 
 @dataclasses.dataclass
@@ -127,6 +131,8 @@ def read(data: t.Any, path: str = "given.yml") -> Given:
     if not segments:
         raise ConfigError(f"{path}.segments: must name at least one segment, as in: rack1: {{hosts: 4}}.")
     hosts = _hosts(segments, whole(data.get("unassigned", 0), f"{path}.unassigned"), path)
+    for host in _names(data.get("strangers", 0), len(hosts), f"{path}.strangers"):
+        hosts[host] = HostGiven(host, None, vms=2, stranger=True)
     _special(hosts, mapping(data.get("hosts"), None, f"{path}.hosts"), f"{path}.hosts")
     networks = listed(data.get("networks", _NETWORKS))
     return Given(
@@ -200,6 +206,8 @@ def _special(hosts: dict[str, HostGiven], given: Json, path: str) -> None:
                 setattr(host, key, one_of(value, KINDS, f"{here}.{key}"))
             elif key == "switches":
                 host.switches = one_of(value, hosts, f"{here}.switches")
+            elif key == "means":
+                host.means = [one_of(other, hosts, f"{here}.means") for other in listed(value)]
             elif key in ("vms", "room"):
                 setattr(host, key, whole(value, f"{here}.{key}"))
             else:

@@ -14,7 +14,7 @@ from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.c
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.events import Act, Event
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.log import names
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.recovery import Recovery
-from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.site import Json
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.site import Json, Site
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.stage import Stage
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.words import (
     listed,
@@ -190,6 +190,42 @@ def controller_reboots(stage: Stage, what: t.Any, path: str) -> Act:
     return stage.told(f"{names(it.name for it in found)}: goes down", act)
 
 
+def controller_freezes(stage: Stage, what: t.Any, path: str) -> Act:
+    """The programs of controllers stand still and notice nothing; see ``controller_thaws``."""
+    found = [one_of(name, stage.controllers, path) for name in listed(what)]
+    return stage.told(f"{names(found)}: freezes", lambda: [stage.site.processes.freeze(name) for name in found] and None)
+
+
+def controller_thaws(stage: Stage, what: t.Any, path: str) -> Act:
+    """Frozen programs go on where they stood."""
+    found = [one_of(name, stage.controllers, path) for name in listed(what)]
+    return stage.told(f"{names(found)}: goes on", lambda: [stage.site.processes.thaw(name) for name in found] and None)
+
+
+def enlist(stage: Stage, what: t.Any, path: str) -> Act:
+    """Hosts are written into the segments file: into this segment, each under a name that means no other."""
+    given = mapping(what, {"hosts": "", "segment": ""}, path)
+    hosts = stage.hosts(given.get("hosts"), f"{path}.hosts")
+    segment = one_of(given.get("segment"), stage.site.topology["segments"], f"{path}.segment")
+    told = f"{names(hosts)}: written into the segments file, in {segment}"
+    return stage.told(told, lambda: _enlist(stage.site, hosts, segment))
+
+
+def _enlist(site: Site, hosts: list[str], segment: str) -> None:
+    for name in hosts:
+        site.plant.hosts[name].segment = segment
+        site.meant.pop(name, None)
+        before = site.topology["hosts"].get(name, {"role": "active", "zone": "nova", "probe": [f"tcp://{name}:22"]})
+        site.topology["hosts"][name] = {
+            **before,
+            "segment": segment,
+            "failure_domain": site.plant.hosts[name].domain,
+            "hypervisor_hostname": name,
+            "hypervisor_id": f"rp-{name}",
+            "fencing_levels": len(site.levels[name]),
+        }
+
+
 def clock_jumps(stage: Stage, what: t.Any, path: str) -> Act:
     """The wall clock of a controller is set."""
     given = mapping(what, {"controller": "", "by": ""}, path)
@@ -206,6 +242,6 @@ ORDERS: dict[str, Event] = {
     function.__name__: function
     for function in (
         pause, disarm, budget, resume, answer, recover, disable, enable, fence_check, controller_dies,
-        controller_starts, controller_reboots, clock_jumps,
+        controller_starts, controller_reboots, controller_freezes, controller_thaws, clock_jumps, enlist,
     )
 }  # fmt: skip

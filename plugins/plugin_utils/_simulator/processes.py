@@ -46,6 +46,7 @@ class Processes:
         self.clock = clock
         self.current: Process | None = None
         self._living: list[Process] = []
+        self._frozen: dict[str, list[t.Callable[[], None]]] = {}
 
     def spawn(self, name: str, machine: str, work: t.Callable[[], None]) -> Process:
         """Start one as soon as what is going on is done."""
@@ -101,6 +102,15 @@ class Processes:
         for process in [it for it in self._living if it.machine == machine]:
             self.kill(process)
 
+    def freeze(self, machine: str) -> None:
+        """Stop all of a machine where they stand, as SIGSTOP or a hypervisor does; its clocks go on."""
+        self._frozen.setdefault(machine, [])
+
+    def thaw(self, machine: str) -> None:
+        """Let them go on: they have not noticed anything."""
+        for wake in self._frozen.pop(machine, []):
+            self.clock.soon(wake)
+
     def end(self) -> None:
         """End all; raise what one of them did not expect."""
         for process in list(self._living):
@@ -124,7 +134,7 @@ class Processes:
             self._yield(me)
 
     def _start(self, process: Process) -> None:
-        if process.killed:
+        if process.killed or self._kept(process, functools.partial(self._start, process)):
             return
         process.thread = threading.Thread(target=self._body, args=(process,), name=process.name, daemon=True)
         process.thread.start()
@@ -146,8 +156,17 @@ class Processes:
         process.back.release()
 
     def _resume(self, process: Process, ticket: int) -> None:
-        if not process.done and process.ticket == ticket:
+        if process.done or process.ticket != ticket:
+            return
+        if process.killed or not self._kept(process, functools.partial(self._resume, process, ticket)):
             self._give_turn(process)
+
+    def _kept(self, process: Process, wake: t.Callable[[], None]) -> bool:
+        """Whether it is frozen, and wakes up later."""
+        kept = self._frozen.get(process.machine)
+        if kept is not None:
+            kept.append(wake)
+        return kept is not None
 
     def _give_turn(self, process: Process) -> None:
         before, self.current = self.current, process

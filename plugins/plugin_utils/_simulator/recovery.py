@@ -151,7 +151,7 @@ class Recovery:
             run.step(_recovery.EVACUATED, host)
 
     def _kept(self, run: SimulatedRun) -> t.Any:
-        return _Kept(self.site, self.machine, run)
+        return Kept(self.site, self.machine, run)
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -176,7 +176,7 @@ class Recovery:
             run.journal.set_reserved(use["id"], "consumed" if used else "returned")
 
 
-class _Kept:
+class Kept:
     """The lease is renewed while something takes long."""
 
     def __init__(self, site: Site, machine: str, run: SimulatedRun) -> None:

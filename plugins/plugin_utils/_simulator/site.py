@@ -45,6 +45,7 @@ class Site:
 
     :param levels: Fencing levels of each host as lists of ``bmc``, ``pdu`` and ``operator``.
     :param board: What each controller last heard, as the others learn it: when, and the word for each host.
+    :param meant: What the reported names of hosts may mean, where that is not just the host.
     :param decided: Gates that objected. :param booted: When hosts were booted last.
     :param homes: Where each VM was at first. :param running: VMs that ran then.
     """
@@ -66,6 +67,7 @@ class Site:
     limits: Json
     monitored: bool = True
     controllers: list[str] = dataclasses.field(default_factory=list)
+    meant: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     journal: Journal = dataclasses.field(init=False)
     clocks: dict[str, MachineClock] = dataclasses.field(default_factory=dict)
     board: dict[str, tuple[float, dict[str, str]]] = dataclasses.field(default_factory=dict)
