@@ -96,6 +96,16 @@ def test_without_an_inventory_nobody_is_asked(tmp_path: Path, cloud: Bed, recove
     assert elsewhere.run("validate_policy").rc != 0
 
 
+def test_a_segments_file_in_a_directory_of_inventories_is_found(
+    tmp_path: Path, cloud: Bed, recovery: Recovery, policy: t.Callable[[str], object]
+) -> None:
+    recovery(RACK)
+    policy("ask: {wait: soon}")
+    outcome = Playbooks(tmp_path, tmp_path, cloud.clouds_yaml).run("validate_policy")
+    assert outcome.rc != 0
+    assert "  error: ha_policy.yml: ask.wait: must be a whole number of seconds" in outcome.out
+
+
 def test_a_changed_policy_holds_from_the_next_run_on(
     cloud: Bed, recovery: Recovery, policy: t.Callable[[str], object]
 ) -> None:
