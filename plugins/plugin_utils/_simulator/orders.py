@@ -193,13 +193,13 @@ def controller_reboots(stage: Stage, what: t.Any, path: str) -> Act:
 def controller_freezes(stage: Stage, what: t.Any, path: str) -> Act:
     """The programs of controllers stand still and notice nothing; see ``controller_thaws``."""
     found = [one_of(name, stage.controllers, path) for name in listed(what)]
-    return stage.told(f"{names(found)}: freezes", lambda: [stage.site.processes.freeze(name) for name in found] and None)
+    return stage.told(f"{names(found)}: freezes", lambda: stage.site.processes.freeze(found))
 
 
 def controller_thaws(stage: Stage, what: t.Any, path: str) -> Act:
     """Frozen programs go on where they stood."""
     found = [one_of(name, stage.controllers, path) for name in listed(what)]
-    return stage.told(f"{names(found)}: goes on", lambda: [stage.site.processes.thaw(name) for name in found] and None)
+    return stage.told(f"{names(found)}: goes on", lambda: stage.site.processes.thaw(found))
 
 
 def enlist(stage: Stage, what: t.Any, path: str) -> Act:

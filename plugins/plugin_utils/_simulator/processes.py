@@ -102,14 +102,16 @@ class Processes:
         for process in [it for it in self._living if it.machine == machine]:
             self.kill(process)
 
-    def freeze(self, machine: str) -> None:
-        """Stop all of a machine where they stand, as SIGSTOP or a hypervisor does; its clocks go on."""
-        self._frozen.setdefault(machine, [])
+    def freeze(self, machines: t.Iterable[str]) -> None:
+        """Stop all of some machines where they stand, as SIGSTOP or a hypervisor does; their clocks go on."""
+        for machine in machines:
+            self._frozen.setdefault(machine, [])
 
-    def thaw(self, machine: str) -> None:
+    def thaw(self, machines: t.Iterable[str]) -> None:
         """Let them go on: they have not noticed anything."""
-        for wake in self._frozen.pop(machine, []):
-            self.clock.soon(wake)
+        for machine in machines:
+            for wake in self._frozen.pop(machine, []):
+                self.clock.soon(wake)
 
     def end(self) -> None:
         """End all; raise what one of them did not expect."""
