@@ -246,8 +246,8 @@ class Fencing:
         self.hooks.before_power_off()
         self.outcome.commanded = True
         attempt.tried.append("power_off")
-        left = self._left(deadline)
         try:
+            left = self._left(deadline)  # the journal may have been slow
             attempt.answer = device.power_off(left - min(_READ_BACK_RESERVE, left / 2))
         except FencingError as error:
             attempt.answer = device.clean(error.message)

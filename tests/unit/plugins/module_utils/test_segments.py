@@ -184,8 +184,8 @@ def test_the_more_special_fencing_levels_win_as_a_whole() -> None:
     found = members(
         """
         segments: {r: {hosts: [a, b], fencing: []}, s: {hosts: [c]}}
-        hosts: {a: {fencing: [{devices: [{method: operator}], tries: 2}]}}
-        fencing: [{devices: [{method: operator}], tries: 3}]
+        hosts: {a: {fencing: [{devices: [{method: fence_agent, agent: fence_x}], tries: 2}]}}
+        fencing: [{devices: [{method: fence_agent, agent: fence_x}], tries: 3}]
         """,
         cloud("a", "b", "c", "d"),
     )

@@ -213,6 +213,15 @@ def test_each_power_off_is_preceded_by_the_look_at_the_lease() -> None:
     assert len(asked) == 2
 
 
+def test_a_look_at_the_lease_that_takes_all_the_time_costs_the_try_and_not_the_next_level() -> None:
+    clock = Clock()
+    slow, second = FakeDevice(clock), FakeDevice(clock)
+    outcome = fence(clock, level(slow), level(second, number=2, timeout=60), before_power_off=lambda: clock.wait(11))
+    assert outcome.level == 2
+    assert not slow.commands
+    assert "no time left" in outcome.evidence[0]["error"]
+
+
 def test_a_lost_lease_ends_everything_before_anything_is_switched_off() -> None:
     def lost() -> None:
         raise LeaseLost("run 7 holds cmp03 now")
