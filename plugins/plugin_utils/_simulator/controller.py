@@ -34,6 +34,7 @@ class Controller:
         self.on = True
         self.memory, self.hearing = core.Memory(), Hearing(self.site, self.name)
         self.busy: set[str] = set()
+        self._away: set[str] = set()
         self.site.processes.spawn(self.name, self.name, functools.partial(self._loop, delay))
 
     def stop(self) -> None:
@@ -70,8 +71,8 @@ class Controller:
         return _gates.decide(snapshot, self.site.policy) if snapshot["suspects"] else {}
 
     def _snapshot(self) -> Json:
-        busy, away = self.busy, facts.settled(self.site)
-        suspects = self.hearing.suspects(busy | away)
+        self._away = facts.settled(self.site) if self._reaches_journal() else self._away
+        suspects = self.hearing.suspects(self.busy | self._away)
         known = facts.of_journal(self.site, suspects) if suspects and self._reaches_journal() else {}
         return self._with_storm(self.hearing.snapshot(suspects, "responder", known))
 

@@ -141,6 +141,14 @@ def bus_heals(stage: Stage, what: t.Any, path: str) -> Act:
     return stage.told(told, lambda: stage.site.beats.silent_bus.difference_update(hosts))
 
 
+def signals_late(stage: Stage, what: t.Any, path: str) -> Act:
+    """Signs of life that are sent from now on reach a controller late, and after those that are sent later."""
+    given = mapping(what, {"controller": "", "by": ""}, path)
+    name = one_of(given.get("controller"), stage.controllers, f"{path}.controller")
+    by = seconds(given.get("by"), f"{path}.by")
+    return stage.told(f"signals reach {name} {by:g} s late", lambda: stage.site.late.update({name: by}))
+
+
 def control_plane(stage: Stage, what: t.Any, path: str) -> Act:
     """nova-conductor or nova-scheduler go ``down`` or ``up``."""
     wanted = mapping(what, stage.site.cloud.control, path)
@@ -213,6 +221,7 @@ EVENTS: dict[str, Event] = {
     function.__name__: function
     for function in (
         die, hang, go_on, crash, boot, power_loss, power_back, agent_stops, agent_starts, monitor_stops,
-        monitor_starts, cut, heal, bus_fails, bus_heals, control_plane, api, nova_clock_jumps, bmc, evacuations,
+        monitor_starts, cut, heal, bus_fails, bus_heals, signals_late, control_plane, api, nova_clock_jumps, bmc,
+        evacuations,
     )
 }  # fmt: skip

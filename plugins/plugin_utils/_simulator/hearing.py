@@ -54,6 +54,7 @@ class Hearing:
         self._reported: set[tuple[str, str]] = set()
         self._reporting: dict[str | None, list[str]] = {}
         self._kdump: dict[str, tuple[float, float]] = {}
+        self._late: list[tuple[float, tuple[str, str]]] = []
         self._suspected: dict[str, float] = {}
         self.services: dict[str, Json] = {}
         self.api_answers = False
@@ -69,6 +70,7 @@ class Hearing:
             for network in self.networks:
                 self._listen_to(name, network, now)
             self._listen_to_kdump(host, now)
+        self._take_in(now)
         self._read_nova()
         if self.api_answers:
             self.site.board[self.machine] = (now, {name: self._word(name) for name in self.site.plant.hosts})
@@ -80,7 +82,14 @@ class Hearing:
         if reporters:
             self._reported.add((host, network))
         if plant.hosts[host].monitor and any(plant.hears(reporter, host, network) for reporter in reporters):
-            self._heard[host, network] = now
+            self._late.append((now + self.site.late.get(self.machine, 0.0), (host, network)))
+
+    def _take_in(self, now: float) -> None:
+        """What was sent counts from when it is heard, however late, and as often as it is."""
+        for due, where in self._late:
+            if due <= now:
+                self._heard[where] = now
+        self._late = [signal for signal in self._late if signal[0] > now]
 
     def _peers(self, host: str) -> list[str]:
         """Some hosts of the same segment whose reports arrive here."""

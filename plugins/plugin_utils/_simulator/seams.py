@@ -33,11 +33,23 @@ def simulated(site: Site, gates: t.Sequence[t.Any] | None = None) -> t.Iterator[
             (_recovery, "is_alive", alive(site)),
             (levels, "_in_parallel", site.processes.parallel),
             (claims, "take", take),
+            (site.journal.database, "read", _reached(site, site.journal.database.read)),
+            (site.journal.database, "write", _reached(site, site.journal.database.write)),
             (_snapshot, "probe", lambda urls, timeout: probe(site, site.here(), urls, timeout)),
         ):
             stack.enter_context(_put(module, name, value))
         stack.enter_context(_put(_gates, "decide", _noting(site, _gates.GATES if gates is None else gates)))
         yield
+
+
+def _reached(site: Site, work: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+    """What a machine that is cut off cannot do."""
+
+    def asked(*args: t.Any, **more: t.Any) -> t.Any:
+        site.await_journal()
+        return work(*args, **more)
+
+    return asked
 
 
 def _noting(site: Site, gates: t.Sequence[t.Any]) -> t.Callable[..., Json]:

@@ -11,16 +11,21 @@ import itertools
 import re
 import typing as t
 
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.beats import Beats, text_of
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.bmc import Bmc
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.clock import Clock
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.cloud import FakeCloud
-from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.links import Links
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.links import CORE, Links
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.log import Log
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.nova import Nova
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.plant import Plant
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.processes import Processes
+
+#: Where what belongs to no controller is done; it is never cut off.
+_DESK = "desk"
+_PATIENCE = 10
 
 Json = t.Dict[str, t.Any]
 T = t.TypeVar("T")
@@ -47,6 +52,7 @@ class Site:
     :param board: What each controller last heard, as the others learn it: when, and the word for each host.
     :param meant: What the reported names of hosts may mean, where that is not just the host.
     :param decided: Gates that objected. :param booted: When hosts were booted last.
+    :param late: Seconds that signals of monitors are on their way, by controller.
     :param homes: Where each VM was at first. :param running: VMs that ran then.
     """
 
@@ -75,6 +81,7 @@ class Site:
     running: set[str] = dataclasses.field(default_factory=set)
     decided: set[str] = dataclasses.field(default_factory=set)
     booted: dict[str, float] = dataclasses.field(default_factory=dict)
+    late: dict[str, float] = dataclasses.field(default_factory=dict)
     run_names: dict[str, str] = dataclasses.field(default_factory=dict)
     ids: t.Iterator[int] = dataclasses.field(default_factory=lambda: itertools.count(1))
 
@@ -86,7 +93,7 @@ class Site:
     def here(self) -> str:
         """The machine whose program runs at this moment; what operators do by hand is done at a desk of their own."""
         process = self.processes.current
-        return process.machine if process else "desk"
+        return process.machine if process else _DESK
 
     def monotonic(self) -> float:
         """The monotonic clock of this machine."""
@@ -107,6 +114,19 @@ class Site:
     def new_id(self) -> str:
         """Ids in the order in which they are made."""
         return f"{next(self.ids):08}"
+
+    def await_journal(self) -> None:
+        """Return when this machine reaches the journal; a database driver tries for a while.
+
+        One controller has it in a file of its own; several share a database that is where the API is.
+        """
+        machine, shared = self.here(), len(self.controllers) > 1
+        for _second in range(_PATIENCE):
+            self.processes.check()
+            if not shared or machine == _DESK or self.links.reach(machine, CORE, self.admin):
+                return
+            self.processes.sleep(1.0)
+        raise JournalError(f"{machine} cannot reach the journal")
 
     def run_name(self, run_id: str) -> str:
         """Runs are counted in logs."""

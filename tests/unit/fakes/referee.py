@@ -45,6 +45,7 @@ class Referee:
         self.life = Life(stage)
         self.moved: dict[str, str] = {}
         self.excused: set[str] = set()
+        self.wanted: set[str] = set()
         self._dirty = False
         self._fenced: set[str] = set()
         self._settled: set[str] = set()
@@ -172,12 +173,12 @@ class Referee:
     def _was_healthy(self, host: str, what: str) -> None:
         if any(bmc.kind == "wrong_mute" and bmc.switches == host for bmc in self.site.bmcs.values()):
             return
-        if self.life.healthy_for(host) > HEARD and self.life.audible_for(host) > HEARD and not self._asked_for(host):
+        if self.life.healthy_for(host) > HEARD and self.life.audible_for(host) > HEARD and host not in self.wanted:
             self.foul("I6", f"{what}; it was heard for {self.life.audible_for(host):g} s")
 
     def _dump_cut(self, host: str, what: str) -> None:
         heard = self.life.audible_dump(host)
-        if heard > 12.0 and not self._asked_for(host):
+        if heard > 12.0 and host not in self.wanted:
             self.foul("I6", f"{what}; its dump was announced for {heard:g} s")
 
     def _on_guest(self, vm: str, host: str) -> None:
@@ -212,6 +213,7 @@ class Referee:
         self._settled.add(key)
         self._observer_may(host)
         if self._asked_for(host):
+            self.wanted.add(host)
             return
         order = self.orders.against(host, self._region_of(host), self._now(), self._limits_known())
         if order:

@@ -16,7 +16,9 @@ Draw = t.Callable[..., t.Any]
 
 #: When the first fault may come: controllers have watched long enough by then.
 CALM = 65
-_AFTER = 240
+_AFTER = 200
+#: Around the half minute of silence after which something is done, and within it.
+_PAUSES = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 20.0, 26.0, 28.0, 29.0, 30.0, 31.0, 33.0, 36.0, 55.0)
 _NETWORKS = ("admin", "storage", "tenant", "bmc")
 _BMCS = ("slow", "lying", "deaf", "unreachable", "locked", "same_power", "objects", "very_slow")
 _STATES = ("active", "stopped", "error", "paused", "suspended", "rescued")
@@ -78,9 +80,12 @@ def timelines(draw: Draw, given: Json) -> list[Json]:
     victims = draw(st.lists(st.sampled_from(cast.hosts), min_size=1, max_size=3, unique=True))
     at = float(CALM)
     events: list[Json] = []
-    for _number in range(draw(st.integers(1, 8))):
+    if draw(_mostly):
+        events.append({"at": at, draw(st.sampled_from(("hang", "die", "crash"))): victims[0]})
+        at += draw(st.sampled_from(_PAUSES))
+    for _number in range(draw(st.integers(0 if events else 1, 8))):
         events.append({"at": at, **draw(_events(cast, victims))})
-        at += draw(st.sampled_from((0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 55.0)))
+        at += draw(st.sampled_from(_PAUSES))
     return events
 
 
@@ -102,6 +107,7 @@ class Cast:
 
 
 _rarely = st.sampled_from((False,) * 7 + (True,))
+_mostly = st.sampled_from((True,) * 3 + (False,))
 _seldom = st.sampled_from((False,) * 3 + (True,))
 
 
@@ -216,7 +222,7 @@ def _evacuations(cast: Cast, victims: list[str]) -> st.SearchStrategy[t.Any]:
     return st.fixed_dictionaries(
         {
             "vms": st.lists(st.sampled_from(vms), min_size=1, max_size=3, unique=True),
-            "end": st.sampled_from(("no_host", "breaks", "lost", "times_out", "is_lost")),
+            "end": st.sampled_from(("slow", "no_host", "breaks", "lost", "times_out", "is_lost")),
             "times": st.integers(1, 3),
         }
     )
@@ -262,6 +268,10 @@ def _jump(cast: Cast, victims: list[str]) -> st.SearchStrategy[t.Any]:
     return st.fixed_dictionaries({"controller": _controller(cast, victims), "by": by})
 
 
+def _late(cast: Cast, victims: list[str]) -> st.SearchStrategy[t.Any]:
+    return st.fixed_dictionaries({"controller": _controller(cast, victims), "by": st.sampled_from((0, 10, 25, 50))})
+
+
 _KINDS: dict[str, t.Callable[[Cast, list[str]], st.SearchStrategy[t.Any]]] = {
     "die": _many,
     "hang": _many,
@@ -292,6 +302,9 @@ _KINDS: dict[str, t.Callable[[Cast, list[str]], st.SearchStrategy[t.Any]]] = {
     "controller_starts": _controller,
     "controller_reboots": _controller,
     "clock_jumps": _jump,
+    "signals_late": _late,
+    "controller_freezes": _controller,
+    "controller_thaws": _controller,
     "power_loss": _power,
     "power_back": _power,
 }
@@ -300,6 +313,6 @@ _POWER = ("power_loss", "power_back")
 #: Hypothesis shrinks towards the first.
 _WEIGHTED = (
     *("die",) * 8, *("hang",) * 4, *("cut",) * 5, *("boot",) * 3, *("go_on",) * 3, *("heal",) * 2, *("bmc",) * 2,
-    *("evacuations",) * 3, *("controller_dies",) * 3, *("controller_starts",) * 2,
+    *("evacuations",) * 3, *("controller_dies",) * 3, *("controller_starts",) * 2, *("controller_freezes", "controller_thaws") * 2,
     *(kind for kind in _KINDS if kind not in ("die", "hang", "cut", *_POWER)),
 )  # fmt: skip
