@@ -71,7 +71,7 @@ def test_a_policy_is_tried_out_on_stories_and_its_harm_is_told(playbook: Playboo
 
 def test_a_policy_that_hurts_somebody_fails(playbook: Playbook, tmp_path: Path) -> None:
     policy = tmp_path / "ha_policy.yml"
-    policy.write_text("gates: {witnesses: {needed: 1}, kdump: {timeout: 30}}\n")
+    policy.write_text("gates: {kdump: {timeout: 30}}\n")
     done = playbook("simulate", story="kdump_is_written", policy_file=policy)
     assert done.returncode != 0
     assert "HARM: the crash dump of cmp01 was cut short" in done.stdout
