@@ -111,12 +111,19 @@ def witnesses(case: Case) -> Objection | None:
     # Nova learns of a silence a minute late, so that it still believes in a host contradicts nobody.
     contrary = list(living) or sorted(name for name, word in said.items() if word == "up" and name != "nova")
     if contrary:
-        return case.patiently(f"it shows signs of life: {', '.join(contrary)}")
+        return None if _cut_off(case) else case.patiently(f"it shows signs of life: {', '.join(contrary)}")
     if len(against) < rules["needed"]:
         return case.patiently(f"only {len(against)} of {rules['needed']} independent witnesses say that it is down"
                               f": {', '.join(against) or 'none'}")  # fmt: skip
     absent = [name for name in rules["required"] if name not in against]
     return case.patiently(f"required witnesses do not say that it is down: {', '.join(absent)}") if absent else None
+
+
+def _cut_off(case: Case) -> bool:
+    """That it lives is no objection where the question is what the loss of some of its networks calls for."""
+    names, _rules, _watched = case.scene.matrix(case.facts.get("segment"))
+    reports = case.facts.get("networks") or {}
+    return {LOST, ALIVE} <= {reports.get(name) for name in names}
 
 
 def networks(case: Case) -> Objection | None:

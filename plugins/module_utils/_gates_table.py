@@ -245,10 +245,11 @@ GATES: tuple[Gate, ...] = (
     Gate(
         name="witnesses",
         question="Do enough independent witnesses say that it is down, and none that it lives?",
-        inputs=("witnesses", "signs_of_life", "suspected_for", "caller"),
+        inputs=("witnesses", "signs_of_life", "networks", "segment", "suspected_for", "caller"),
         settings=("gates.witnesses.needed", "gates.witnesses.required", "gates.witnesses.ask_after"),
         missing="closed",
-        answers="hold, and ask after `gates.witnesses.ask_after`; by hand: ask",
+        answers="hold, and ask after `gates.witnesses.ask_after`; by hand: ask. A host that lives and has lost some of "
+        "its networks is left to the gate `networks`",
         harm="A host of which only nova-compute has died, or about which one observer errs, is powered off with all "
         "its healthy VMs.",
         ask=of_host.witnesses,

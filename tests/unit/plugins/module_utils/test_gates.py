@@ -102,6 +102,8 @@ def test_the_verdict_keeps_what_each_gate_looked_at_and_went_by() -> None:
     assert inputs["witnesses"] == {
         "witnesses": {"ctl1": "down", "nova": "down", "probe": "down"},
         "signs_of_life": [],
+        "networks": {},
+        "segment": "rack1",
         "suspected_for": 90.0,
         "caller": "responder",
         "gates.witnesses.needed": 2,

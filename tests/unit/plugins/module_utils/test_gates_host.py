@@ -228,6 +228,16 @@ def test_the_matrix_says_what_the_loss_of_networks_calls_for(networks: t.Any, by
         assert by_hand["verdict"] == ("recover" if by_responder == "recover" else "ask")
 
 
+def test_signs_of_life_stop_no_reaction_to_the_loss_of_some_networks() -> None:
+    lives = {"witnesses": {"ctl1": "up", "nova": "up", "probe": "up"}, "signs_of_life": ["tcp://192.0.2.3:22"]}
+    lost_storage = {**lives, "networks": on(lost="storage", alive="admin tenant")}
+    assert said(case(lost_storage), WATCHED) == ("recover", None)
+    assert said(case(lost_storage)) == ("hold", "witnesses")
+    assert said(case({**lives, "networks": on(lost="tenant", alive="admin storage")}), WATCHED) == ("alert", "networks")
+    assert said(case({**lives, "networks": on(lost="storage")}), WATCHED) == ("hold", "witnesses")
+    assert said(case({**lives, "networks": on(alive="admin storage tenant")}), WATCHED) == ("hold", "witnesses")
+
+
 def test_by_hand_a_host_that_no_monitor_reports_on_is_the_operators_word() -> None:
     assert said(case({"networks": {}}, by_hand=True), WATCHED) == ("recover", None)
     assert said(case({"networks": NOT_GIVEN}, by_hand=True), WATCHED) == ("ask", "networks")
