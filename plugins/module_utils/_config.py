@@ -40,10 +40,10 @@ def _tried(check: t.Callable[..., T], item: tuple[t.Any, ...]) -> T | ConfigErro
         return error
 
 
-def raise_all(wrong: t.Sequence[ConfigError]) -> None:
+def raise_all(errors: t.Sequence[ConfigError]) -> None:
     """Raise one error with all that is wrong, if anything is."""
-    if wrong:
-        messages = [message for error in wrong for message in errors_of(error)]
+    if errors:
+        messages = [message for error in errors for message in errors_of(error)]
         raise ConfigError("\n".join(messages), errors=messages)
 
 

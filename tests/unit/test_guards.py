@@ -202,7 +202,10 @@ def test_no_function_is_longer_than_40_lines(name: str) -> None:
     assert [it.name for it in functions if (it.end_lineno or 0) - it.lineno + 1 > 40] == []
 
 
-PURE = ("names", "segments", "policy", "vmstate", "capacity", "planner", "gates")
+PURE = (
+    *("names", "segments", "policy", "vmstate", "capacity", "planner", "gates"),
+    *("config", "policy_checks", "policy_file", "policy_schema", "segments_file"),
+)
 
 
 @pytest.mark.parametrize("name", PURE)
