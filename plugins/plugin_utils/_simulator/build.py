@@ -42,6 +42,7 @@ def build(given: Given, policy: Json | None = None) -> Site:
         beats=beats, topology=_topology(given), policy=_policy(given, policy), admin=given.networks[0],
         bmc_network="bmc", bmcs=_bmcs(given),
         levels={name: host.levels for name, host in given.hosts.items()}, limits=given.limits,
+        watchdogs={name: host.watchdog == "armed" for name, host in given.hosts.items() if ["watchdog"] in host.levels},
         monitored=given.monitors, controllers=given.controllers,
         meant={name: host.means for name, host in given.hosts.items() if host.means},
     )  # fmt: skip

@@ -62,26 +62,22 @@ class Controller:
         self._tell(changed, verdicts)
         hosts = [host for host, verdict in verdicts.items() if verdict["verdict"] == "recover"]
         other = [host for host in changed if verdicts[host]["verdict"] != "recover"]
-        if hosts and self._reaches_journal():
+        if hosts and self.hearing.reaches_journal():
             self._run(hosts)
-        if other and self._reaches_journal():
+        if other and self.hearing.reaches_journal():
             self._record(other)
 
     def _decide(self, snapshot: Json) -> dict[str, Json]:
         return _gates.decide(snapshot, self.site.policy) if snapshot["suspects"] else {}
 
     def _snapshot(self) -> Json:
-        self._away = facts.settled(self.site) if self._reaches_journal() else self._away
+        self._away = facts.settled(self.site) if self.hearing.reaches_journal() else self._away
         suspects = self.hearing.suspects(self.busy | self._away)
-        known = facts.of_journal(self.site, suspects) if suspects and self._reaches_journal() else {}
+        known = facts.of_journal(self.site, suspects) if suspects and self.hearing.reaches_journal() else {}
         return self._with_storm(self.hearing.snapshot(suspects, "responder", known))
 
     def _with_storm(self, snapshot: Json) -> Json:
         return {**snapshot, "storm": core.storm(self.memory, snapshot, self.site.policy, self.site.clock.time)}
-
-    def _reaches_journal(self) -> bool:
-        """One controller has it in a file of its own; several share a database that is where the API is."""
-        return len(self.site.controllers) < 2 or self.hearing.api.reachable()
 
     def _tell(self, changed: list[str], verdicts: dict[str, Json]) -> None:
         together: dict[tuple[str, ...], list[str]] = {}
@@ -96,7 +92,7 @@ class Controller:
         """False alarms end, unless the host was taken out of service meanwhile."""
         away = {name for name, service in self.hearing.services.items() if service["forced_down"]}
         back = [host for host in hosts if host not in self.busy | away]
-        if not back or not self._reaches_journal():
+        if not back or not self.hearing.reaches_journal():
             return
         open_ = self.site.journal.incidents(host=back, state=["open", "held"])
         for incident in open_:

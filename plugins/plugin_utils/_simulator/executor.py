@@ -12,8 +12,16 @@ import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_world import RealWorld
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import Device, Level, World
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing import kdump
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import (
+    Device,
+    Level,
+    Method,
+    World,
+)
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.kdump import Kdump
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.operator import Operator
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.watchdog import Watchdog
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.lease import Lease
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._probe import ANSWERS, SILENT
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._run import Run
@@ -21,9 +29,11 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._watch impor
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.api import Api
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.bmc import SimulatedBmc
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.links import CORE
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.plant import Host
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.site import Json, Site
 
 SILENT_FOR = 15.0
+_KDUMP_INTERVAL = 10.0
 
 
 class SimulatedRun(Run):
@@ -106,7 +116,44 @@ def fencing_world(site: Site, machine: str) -> World:
         raise ValueError("simulated devices run no commands and ask no web servers")
 
     ask = functools.partial(probe, site, machine)
-    return World(nothing, nothing, ask, site.monotonic, site.processes.sleep, site.wall_text)
+    listen = functools.partial(SimulatedEar, site, machine)
+    return World(nothing, nothing, ask, site.monotonic, site.processes.sleep, site.wall_text, listen)
+
+
+class SimulatedEar:
+    """Hears the messages of a crash kernel; see :class:`contract.Ear`."""
+
+    def __init__(self, site: Site, machine: str, sources: t.Sequence[str], port: int, here: t.Sequence[str]) -> None:
+        self._site, self._machine, self._source = site, machine, sources[0]
+        self._next = 0.0
+
+    def __enter__(self) -> SimulatedEar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def hear(self, timeout: float) -> tuple[str, bytes] | None:
+        """A message each ten seconds while the dump is written."""
+        site, host = self._site, self._site.plant.hosts[_host_at(self._site, self._source)]
+        if self._speaks(host) and site.clock.time >= self._next:
+            self._next = site.clock.time + _KDUMP_INTERVAL
+            return self._source, next(iter(kdump._MESSAGES))
+        site.processes.sleep(timeout)
+        return None
+
+    def _speaks(self, host: Host) -> bool:
+        dumping = host.power and host.system == "crashed" and self._site.clock.time < host.dumping_until
+        return dumping and self._site.links.reach(self._machine, host.name, self._site.admin)
+
+
+def _address(site: Site, host: str) -> str:
+    """Documentation addresses, one for each host."""
+    return f"2001:db8::{list(site.plant.hosts).index(host) + 1:x}"
+
+
+def _host_at(site: Site, address: str) -> str:
+    return list(site.plant.hosts)[int(address.rpartition(":")[2], 16) - 1]
 
 
 def fencing_levels(site: Site, machine: str, host: str, world: World) -> list[Level]:
@@ -117,7 +164,16 @@ def fencing_levels(site: Site, machine: str, host: str, world: World) -> list[Le
 def _level(site: Site, machine: str, host: str, number: int, names: list[str], world: World) -> Level:
     if names == ["operator"]:
         return Level(number, [], alone=Operator({}, world))
+    if names == ["watchdog"]:
+        return Level(number, [], alone=Watchdog(_defaults(Watchdog), world))
+    if names == ["kdump"]:
+        wait = Kdump({**_defaults(Kdump), "from": [_address(site, host)]}, world)
+        return Level(number, [], Kdump.LEVEL["timeout"]["default"], alone=wait)
     return Level(number, [_device(site, machine, f"{name}-{host}", world) for name in names])
+
+
+def _defaults(method: type[Method]) -> Json:
+    return {name: option["default"] for name, option in method.OPTIONS.items() if "default" in option}
 
 
 def _device(site: Site, machine: str, name: str, world: World) -> Device:

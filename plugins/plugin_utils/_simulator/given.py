@@ -53,7 +53,8 @@ SEGMENT_KEYS = {
 HOST_KEYS = {
     "domain": "failure domain",
     "vms": "VMs on it",
-    "fencing": "levels: lists of bmc, pdu and operator",
+    "fencing": "levels: lists of bmc and pdu, or kdump, watchdog, operator",
+    "watchdog": "whether its agent is armed, where it has a level watchdog",
     "bmc": "kind of its BMC",
     "pdu": "kind of its PDU outlet",
     "switches": "the host that its BMC really switches",
@@ -78,7 +79,9 @@ _SEGMENT_DEFAULTS: Json = {
     "priority": 500,
 }
 _NETWORKS = ["admin", "storage", "tenant"]
-_LEVELS = ("bmc", "pdu", "operator")
+#: Words of levels; those that are no device stand alone in their level.
+_LEVELS = ("bmc", "pdu", "kdump", "watchdog", "operator")
+_WATCHDOG = ("armed", "unarmed")
 
 
 @dataclasses.dataclass
@@ -96,6 +99,7 @@ class HostGiven:
     switches: str | None = None
     room: int = 20
     probe: bool = True
+    watchdog: str = "armed"
     means: list[str] | None = None
     stranger: bool = False
 
@@ -204,6 +208,8 @@ def _special(hosts: dict[str, HostGiven], given: Json, path: str) -> None:
                 host.levels = _levels(value, f"{here}.fencing")
             elif key in ("bmc", "pdu"):
                 setattr(host, key, one_of(value, KINDS, f"{here}.{key}"))
+            elif key == "watchdog":
+                host.watchdog = one_of(value, _WATCHDOG, f"{here}.watchdog")
             elif key == "switches":
                 host.switches = one_of(value, hosts, f"{here}.switches")
             elif key == "means":
@@ -216,7 +222,11 @@ def _special(hosts: dict[str, HostGiven], given: Json, path: str) -> None:
 
 def _levels(given: t.Any, path: str) -> list[list[str]]:
     """A level may be written as one word."""
-    return [[one_of(name, _LEVELS, path) for name in listed(level)] for level in listed(given)]
+    found = [[one_of(name, _LEVELS, path) for name in listed(level)] for level in listed(given)]
+    for level in found:
+        if len(level) > 1 and not set(level) <= {"bmc", "pdu"}:
+            raise ConfigError(f"{path}: only bmc and pdu can be together in a level, not {', '.join(level)}.")
+    return found
 
 
 def _vms(given: t.Any, hosts: t.Mapping[str, HostGiven], path: str) -> dict[str, Json]:

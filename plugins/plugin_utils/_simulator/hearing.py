@@ -71,9 +71,18 @@ class Hearing:
                 self._listen_to(name, network, now)
             self._listen_to_kdump(host, now)
         self._take_in(now)
+        self._sight()
         self._read_nova()
         if self.api_answers:
             self.site.board[self.machine] = (now, {name: self._word(name) for name in self.site.plant.hosts})
+
+    def _sight(self) -> None:
+        """Agents that would reset their host are journaled when they are heard."""
+        if not (self.site.watchdogs and self.reaches_journal()):
+            return
+        for name, armed in self.site.watchdogs.items():
+            if any(self.site.plant.hears(self.machine, name, network) for network in self.networks):
+                self.site.journal.sight(self.site.region, name, self.machine, armed)
 
     def _listen_to(self, host: str, network: str, now: float) -> None:
         plant, links = self.site.plant, self.site.links
@@ -120,6 +129,10 @@ class Hearing:
         self.services = {service["host"]: service for service in found if service["binary"] == "nova-compute"}
 
     # -- telling ------------------------------------------------------------------------------------------------
+
+    def reaches_journal(self) -> bool:
+        """One controller has it in a file of its own; several share a database that is where the API is."""
+        return len(self.site.controllers) < 2 or self.api.reachable()
 
     def suspects(self, but: t.Container[str]) -> list[str]:
         """Hosts that are silent, or lost on some network."""

@@ -107,7 +107,9 @@ class Recovery:
             raise
         record.fenced(proof)
         level = f", level {proof['level']}" if proof["level"] else ""
-        self.say(f"{host} is off ({proof['kind']}{level}, identity {proof['identity'].replace('_', ' ')})")
+        by_time = proof["kind"] in ("kdump", "watchdog")
+        proven = f"is dead: {proof['observed_state']}" if by_time else "is off"
+        self.say(f"{host} {proven} ({proof['kind']}{level}, identity {proof['identity'].replace('_', ' ')})")
 
     def _proof(self, host: str, fencing: Fencing) -> Json:
         outcome, now = fencing.outcome, self.site.wall_text()

@@ -48,7 +48,7 @@ class MachineClock:
 class Site:
     """The plant, the cloud in it, and what our software keeps.
 
-    :param levels: Fencing levels of each host as lists of ``bmc``, ``pdu`` and ``operator``.
+    :param levels: Fencing levels of each host as lists of words. :param watchdogs: Whether the agents are armed.
     :param board: What each controller last heard, as the others learn it: when, and the word for each host.
     :param meant: What the reported names of hosts may mean, where that is not just the host.
     :param decided: Gates that objected. :param booted: When hosts were booted last.
@@ -72,6 +72,7 @@ class Site:
     levels: dict[str, list[list[str]]]
     limits: Json
     monitored: bool = True
+    watchdogs: dict[str, bool] = dataclasses.field(default_factory=dict)
     controllers: list[str] = dataclasses.field(default_factory=list)
     meant: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     journal: Journal = dataclasses.field(init=False)

@@ -11,6 +11,7 @@ import typing as t
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.controller import Controller
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.site import Site
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.watchdogs import Watchdogs
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.words import listed, mapping, one_of
 
 _TARGETS = {"segment": "", "domain": "", "percent": ""}
@@ -25,6 +26,7 @@ class Stage:
 
     def start(self) -> None:
         """Let all controllers begin, not at the same moment."""
+        Watchdogs(self.site)
         for number, controller in enumerate(self.controllers.values()):
             controller.start(1.0 + 1.5 * number)
 
