@@ -125,7 +125,7 @@ gates-doc: $(CONTROLLER)/.ready tree ## docs/gates.md from the table of the gate
 
 .PHONY: bench
 bench: $(CONTROLLER)/.ready $(NOVA)/.ready tree ## how fast, against a bare script on the same cloud
-	$(PACKAGES) base
+	$(PACKAGES) base multi
 	@$(PYTHON) tests/bench.py
 	@$(PYTHON) tests/bench_gates.py
 
