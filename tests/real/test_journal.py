@@ -26,11 +26,13 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _recovery
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import LeaseLost
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims, holder, migrate, schema
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import ClaimHeld, JournalError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.lease import Lease
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import defaults
 
 spawn = multiprocessing.get_context("spawn")
 PROCESSES, ROUNDS = 8, 50
@@ -215,6 +217,97 @@ def test_a_large_snapshot_and_any_letters_come_back_as_they_were(urls: list[str]
         run = journal.open_run([{"host": "cmp03", "incident_id": incident}], holder.describe())
         journal.add_verdict(run["id"], snapshot, "abc", {"verdict": "recover"})
         assert journal.report(run["id"])["verdicts"][0]["snapshot"] == snapshot
+
+
+def _run(journal: Journal) -> dict[str, t.Any]:
+    incident = journal.open_incident("cmp03", "R", "rack1")["id"]
+    return journal.open_run([{"host": "cmp03", "incident_id": incident}], holder.describe())
+
+
+def test_a_run_on_one_node_is_stopped_by_an_order_given_on_another(urls: list[str]) -> None:
+    with open_journal(urls[0]) as here, open_journal(urls[-1]) as there:
+        run = _run(here)
+        here.add_verdict(run["id"], {}, "abc", {}, "def", 0)
+        assert here.stopping_orders(run["id"]) == []
+        order = there.add_order("R", "pause", "segment", "rack1", "al", "größer 🔌", 600.0, {"at_once": 2})
+        (found,) = here.stopping_orders(run["id"])
+        assert (found["id"], found["covers"], found["limits"]) == (order["id"], "cmp03", {"at_once": 2})
+        assert found["left"] is not None
+        assert 500 < found["left"] <= 600
+        assert there.end_order(order["id"], "al", "done")
+        assert here.stopping_orders(run["id"]) == []
+
+
+def test_what_a_journal_tells_the_gates_is_told_by_every_database(urls: list[str]) -> None:
+    with open_journal(urls[0]) as journal:
+        run = _run(journal)
+        incident = run["hosts"][0]["incident_id"]
+        journal.add_certificate(run["id"], "cmp03", {"kind": "ipmi"})
+        journal.add_step(run["id"], "cmp03", "fencing", 1.0)
+        journal.add_fence_check("R", "cmp03", "failed", "log-in refused")
+        journal.note_storm("R", True)
+        journal.sight("R", "cmp03", "ctl1", armed=True)
+        question = journal.ask(run["id"], run["hosts"][0], "budget", "d", "too many", {"hosts": ["cmp03"]})
+        assert journal.answer_question(question["id"], "recover", "al", "why")
+        journal.hold_incident(incident, "not fenced", 2, 60.0)
+        assert [it["host"] for it in journal.fences_under_way("R")] == ["cmp03"]
+        assert [it["answer"] for it in journal.questions_about("R", ["cmp03"])] == ["recover"]
+        assert [it["armed"] for it in journal.sightings("R", "cmp03")] == [True]
+        assert [it["attempts"] for it in journal.retries("R")] == [2]
+        facts = _recovery.journal_facts(journal, "R", ["cmp03"], defaults())
+        assert [it["host"] for it in facts["fences"]] == ["cmp03"]
+        assert facts["hosts"]["cmp03"]["fencing"]["check"] == "failed"
+        assert facts["storm"]["silent_for"] is not None
+        assert [it["verdict"] for it in facts["answers"]] == ["recover"]
+        journal.set_incident(incident, "recovered")
+        assert _recovery.journal_facts(journal, "R", ["cmp03"], defaults())["hosts"]["cmp03"]["recoveries"] == 1
+
+
+def _order(url: str, barrier: t.Any, question: str, answers: str) -> None:
+    with open_journal(url) as journal:
+        barrier.wait(60)
+        number = journal.add_order("R", "pause", "cloud", None, "al", "wait", 60.0)["number"]
+        journal.add_fence_check("R", "cmp03", "ok", "level 1")
+        won = journal.answer_question(question, "recover", "al", "why")
+        barrier.wait(60)
+        announced = [order["number"] for order in journal.announce_orders(journal.unended_orders("R"))]
+    Path(answers).write_text(json.dumps([number, won, announced]))
+
+
+def test_of_processes_at_once_each_order_has_its_number_one_answer_counts_and_each_end_is_told_once(
+    urls: list[str], tmp_path: Path
+) -> None:
+    with open_journal(urls[0]) as journal:
+        run = _run(journal)
+        question = journal.ask(run["id"], run["hosts"][0], "budget", "d", "too many")["id"]
+    barrier = spawn.Barrier(6)
+    files = [tmp_path / str(number) for number in range(6)]
+    arguments = [(urls[number % len(urls)], barrier, question, str(file)) for number, file in enumerate(files)]
+    with processes(_order, arguments) as started:
+        assert _ended_well(started)
+    told = [json.loads(file.read_text()) for file in files]
+    assert sorted(number for number, _won, _announced in told) == [1, 2, 3, 4, 5, 6]
+    assert [won for _number, won, _announced in told].count(True) == 1
+    assert sorted(number for _number, _won, announced in told for number in announced) == [1, 2, 3, 4, 5, 6]
+    with open_journal(urls[-1]) as journal:
+        assert list(journal.fence_checks("R")) == ["cmp03"]
+
+
+def test_a_journal_of_an_older_collection_is_upgraded_with_what_is_in_it(
+    urls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(migrate, "REVISIONS", migrate.REVISIONS[:1])
+        older.setattr(migrate, "HEAD", migrate.REVISIONS[0].revision)
+        with open_journal(urls[0]) as journal:
+            at = "2026-01-02T03:04:05.678Z"
+            row = {"id": "i", "scope": "R", "host": "cmp03", "kind": "host", "state": "held", "open_key": "k"}
+            columns = [sa.column(name) for name in (*row, "opened_at", "changed_at")]
+            insert = sa.table("incidents", *columns).insert()
+            values = {**row, "opened_at": at, "changed_at": at}
+            journal.database.write(lambda connection: connection.execute(insert, values))
+    with open_journal(urls[-1]) as journal:
+        assert [(it["host"], it["attempts"], it["opened_mark"]) for it in journal.incidents()] == [("cmp03", 0, None)]
 
 
 LINES = 40
