@@ -15,7 +15,7 @@ import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud, Json
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._probe import ANSWERS, REFUSED, probe, signs_of_life
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._probe import ANSWERS, probe, signs_of_life
 
 OPERATOR = "operator"
 _CONTROL = ("nova-conductor", "nova-scheduler")
@@ -53,7 +53,8 @@ def take(
             "name": socket.gethostname(),
             "up_for": None,
             "api": True,
-            "networks": {name: any(map(_over_the_wire, map(answers.get, urls))) for name, urls in addresses.items()},
+            # A refusal may come from a router of another network, so it proves nothing here.
+            "networks": {name: any(answers[url] == ANSWERS for url in urls) for name, urls in addresses.items()},
         },
         "control": {
             binary: sum(service["state"] == "up" for service in services if service["binary"] == binary)
@@ -61,11 +62,6 @@ def take(
         },
         "hosts": facts,
     }
-
-
-def _over_the_wire(answer: str | None) -> bool:
-    """A refusal came over the network as well."""
-    return answer in (ANSWERS, REFUSED)
 
 
 def isolation_addresses(policy: t.Mapping[str, t.Any]) -> dict[str, list[str]]:

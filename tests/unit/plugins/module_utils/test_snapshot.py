@@ -141,9 +141,9 @@ def test_of_a_host_that_nova_does_not_know_it_is_not_known_whether_it_is_silent(
 def test_the_observer_is_on_a_network_when_one_of_its_isolation_addresses_answers(
     cloud: FakeCloud, listening: str
 ) -> None:
-    policy = watching(storage=[SILENT, listening], tenant=[SILENT], bmc=[])
+    policy = watching(storage=[SILENT, listening], tenant=[SILENT], backup=["tcp://127.0.0.1:1"], bmc=[])
     observer = take(cloud, "cmp03", policy=policy)["observer"]
-    assert observer["networks"] == {"storage": True, "tenant": False}
+    assert observer["networks"] == {"backup": False, "storage": True, "tenant": False}
     assert (observer["api"], observer["up_for"]) == (True, None)
     assert observer["name"] == socket.gethostname()
 
