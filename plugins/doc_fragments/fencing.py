@@ -53,8 +53,8 @@ options:
               - V(fence_agent) runs any fence agent of ClusterLabs that has the actions C(off) and C(status).
               - V(kdump) waits while the host's crash kernel writes a dump, and then leaves the host to the next level. Only
                 with O(levels[].devices[].accept) it proves anything by itself.
-              - V(watchdog) waits until the agent on the host must have reset the machine. Only with O(run_id), where
-                the task has that option.
+              - V(watchdog) waits until the agent on the host must have reset the machine. Only in a run, with
+                C(run_id).
               - V(operator) stops here and asks for a person's confirmation. It has no options.
             type: str
             required: true

@@ -61,7 +61,7 @@ stories:
     unavoidable:
       description: Why this story cannot end without harm; empty for all others.
       type: str
-    differs: {description: Whether RV(stories[].outcome) is not what was expected., type: bool}
+    differs: {description: "Whether RV(stories[].outcome) is not what was expected.", type: bool}
     difference: {description: Difference of the logs., type: list, elements: str}
 harmed:
   description: Names of stories with harm that could have been avoided.

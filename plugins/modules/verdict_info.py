@@ -62,7 +62,7 @@ replays:
     host: {description: The host., type: str}
     before: {description: "What was decided: C(verdict), C(gate), C(reason).", type: dict}
     after: {description: What would be decided now., type: dict}
-    gates: {description: The gate table of RV(replays[].after) with all inputs., type: list, elements: dict}
+    gates: {description: "The gate table of RV(replays[].after) with all inputs.", type: list, elements: dict}
     differs: {description: Whether verdict or gate are other ones now., type: bool}
 differs:
   description: Whether any of them differs.

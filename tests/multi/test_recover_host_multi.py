@@ -25,7 +25,7 @@ RACKS = {
 }
 #: Longer than an evacuation takes here; one that takes longer is lost.
 LOST_AFTER = 45.0
-IMPATIENT = {"evacuate_vm_timeout": LOST_AFTER}
+IMPATIENT: dict[str, t.Any] = {"evacuate_vm_timeout": LOST_AFTER}
 
 
 def evacuations(cloud: MultiBed) -> list[dict[str, t.Any]]:

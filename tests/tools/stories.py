@@ -64,7 +64,7 @@ def chosen(patterns: list[str]) -> list[Path]:
     return found
 
 
-def told(jobs: list[tuple[Path, str | None]]) -> t.Iterator[Came]:
+def told(jobs: t.Sequence[tuple[Path, str | None]]) -> t.Iterator[Came]:
     if len(jobs) < 2 * _PROCESSES:
         yield from map(tell, jobs)
         return
@@ -113,9 +113,9 @@ def mutation(directories: list[Path]) -> int:
     plain = dict(zip(directories, told([(path, None) for path in directories])))
     jobs = [(path, gate.name) for gate in GATES for path in directories if gate.name in plain[path].decided]
     notice: dict[str, list[str]] = collections.defaultdict(list)
-    for (path, gate), came in zip(jobs, told(jobs)):
+    for (path, without), came in zip(jobs, told(jobs)):
         if set(came.harm) - set(plain[path].harm):
-            notice[gate].append(path.name)
+            notice[without].append(path.name)
     for gate in GATES:
         print(f"{gate.name:18} {', '.join(notice[gate.name]) or 'NO STORY NOTICES'}")
     unnoticed = [gate.name for gate in GATES if not notice[gate.name]]
