@@ -51,8 +51,8 @@ options:
               - V(ipmi) talks to a BMC with C(ipmitool).
               - V(redfish) talks to a BMC over HTTPS.
               - V(fence_agent) runs any fence agent of ClusterLabs that has the actions C(off) and C(status).
-              - V(kdump) waits while the host's crash kernel writes a dump, and then leaves the host to the next level. Only
-                with O(levels[].devices[].accept) it proves anything by itself.
+              - V(kdump) waits while the host's crash kernel writes a dump, and then leaves the host to the next level.
+                Only with O(levels[].devices[].accept) it proves anything by itself.
               - V(watchdog) waits until the agent on the host must have reset the machine. Only in a run, with
                 C(run_id).
               - V(operator) stops here and asks for a person's confirmation. It has no options.
@@ -125,8 +125,8 @@ options:
           listen:
             description:
               - This machine's addresses at which the messages arrive.
-              - By default, for each address of the host, the one that this machine would use to talk to it. Name others,
-                such as a virtual address, here. Only with V(kdump).
+              - By default, for each address of the host, the one that this machine would use to talk to it. Name
+                others, such as a virtual address, here. Only with V(kdump).
             type: list
             elements: str
           first:
@@ -167,8 +167,8 @@ options:
             type: float
           safe_time:
             description:
-              - Seconds of silence after which the machine has been reset. By default, and at the least, (interval + timeout)
-                × threshold + peer time + device timeout + 30. Less is refused. Only with V(watchdog).
+              - Seconds of silence after which the machine has been reset. By default, and at the least, (interval +
+                timeout) * threshold + peer time + device timeout + 30. Less is refused. Only with V(watchdog).
             type: float
   identity:
     description:
