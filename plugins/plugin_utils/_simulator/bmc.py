@@ -31,6 +31,7 @@ KINDS = {
     "wrong": "switches another host, and tells the identity of that host",
     "wrong_mute": "switches another host, and tells no identity",
     "same_power": "gets its power from the host: answers nothing once the host is dark",
+    "grumbles": "answers that it failed, and switches the host off all the same",
     "objects": "refuses to switch off what is off already, as some BMCs do with 409",
 }
 _TAKES = {"slow": 25.0, "very_slow": 180.0}
@@ -89,6 +90,8 @@ class SimulatedBmc(Device):
             return "409 Conflict"
         elif kind != "deaf":
             self._plant.clock.after(_TAKES.get(kind, 2.0), lambda: self._plant.cut_power(self._bmc.switches))
+        if kind == "grumbles":
+            raise FencingError("400 Bad Request")
         return "accepted"
 
     def _reach(self, timeout: float) -> None:

@@ -24,8 +24,14 @@ Act = t.Callable[[], None]
 Event = t.Callable[[Stage, t.Any, str], Act]
 
 _FATES = {"no_host": nova.NO_HOST, "breaks": nova.BREAKS, "lost": nova.LOST, "slow": nova.Fate(takes=40.0)}
+_ENDLESS = {"never": nova.Fate(takes=1e9)}
 _SILENT_FATES = {"times_out": nova.Fate(answer=None, obeyed=True, late=5.0), "is_lost": nova.Fate(None, obeyed=False)}
-FATES = {**_FATES, **_SILENT_FATES}
+_OBJECTIONS = {
+    "is_refused": nova.refuses(400, "The requested host does not support the server."),
+    "errs": nova.Fate(answer=500, obeyed=True, said="Unexpected API Error."),
+    "is_unavailable": nova.refuses(503, "Service unavailable."),
+}
+FATES = {**_FATES, **_SILENT_FATES, **_ENDLESS, **_OBJECTIONS}
 
 
 def die(stage: Stage, what: t.Any, path: str) -> Act:
@@ -196,6 +202,21 @@ def evacuations(stage: Stage, what: t.Any, path: str) -> Act:
     return stage.told(f"evacuations of {names(vms)} will fail: {given['end']}", act)
 
 
+def delete(stage: Stage, what: t.Any, path: str) -> Act:
+    """The owner deletes VMs."""
+    vms = [one_of(vm, stage.site.nova.servers, path) for vm in listed(what)]
+
+    def act() -> None:
+        for vm in vms:
+            stage.site.nova.delete(vm)
+            stage.site.homes.pop(vm)
+            stage.site.running.discard(vm)
+            for host in stage.plant.hosts.values():
+                host.guests.pop(vm, None)
+
+    return stage.told(f"{names(vms)}: deleted by its owner", act)
+
+
 def _flag(stage: Stage, what: t.Any, path: str, name: str, value: bool, told: str) -> Act:
     hosts = stage.hosts(what, path)
 
@@ -222,6 +243,6 @@ EVENTS: dict[str, Event] = {
     for function in (
         die, hang, go_on, crash, boot, power_loss, power_back, agent_stops, agent_starts, monitor_stops,
         monitor_starts, cut, heal, bus_fails, bus_heals, signals_late, control_plane, api, nova_clock_jumps, bmc,
-        evacuations,
+        evacuations, delete,
     )
 }  # fmt: skip

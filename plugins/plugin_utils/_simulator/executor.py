@@ -11,6 +11,7 @@ import functools
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_contract import Line
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_world import RealWorld
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing import kdump
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import (
@@ -52,6 +53,7 @@ class SimulatedRun(Run):
     def step(self, name: str, host: str | None = None, at: float | None = None) -> None:
         """The same, on the simulated clock."""
         super().step(name, host, at if at is not None else self.site.monotonic())
+        self.site.reached(name)
 
 
 class SimulatedWatch(Watch):
@@ -91,6 +93,11 @@ class SimulatedWorld(RealWorld):
     def wait(self, seconds: float, calls: t.Collection[concurrent.futures.Future[t.Any]] = ()) -> None:
         """All calls have ended when they are made."""
         self.site.processes.sleep(seconds)
+
+    def record(self, line: Line) -> None:
+        """The same."""
+        super().record(line)
+        self.site.reached(line.ledger_state())
 
     def problems(self, server: Json) -> list[str]:
         """Ports and volumes."""
@@ -166,8 +173,9 @@ def _level(site: Site, machine: str, host: str, number: int, names: list[str], w
         return Level(number, [], alone=Operator({}, world))
     if names == ["watchdog"]:
         return Level(number, [], alone=Watchdog(_defaults(Watchdog), world))
-    if names == ["kdump"]:
-        wait = Kdump({**_defaults(Kdump), "from": [_address(site, host)]}, world)
+    if names in (["kdump"], ["kdump_proof"]):
+        options = {"from": [_address(site, host)], "accept": names == ["kdump_proof"]}
+        wait = Kdump({**_defaults(Kdump), **options}, world)
         return Level(number, [], Kdump.LEVEL["timeout"]["default"], alone=wait)
     return Level(number, [_device(site, machine, f"{name}-{host}", world) for name in names])
 

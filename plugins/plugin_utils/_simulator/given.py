@@ -53,7 +53,7 @@ SEGMENT_KEYS = {
 HOST_KEYS = {
     "domain": "failure domain",
     "vms": "VMs on it",
-    "fencing": "levels: lists of bmc and pdu, or kdump, watchdog, operator",
+    "fencing": "levels: lists of bmc and pdu, or kdump, kdump_proof, watchdog, operator",
     "watchdog": "whether its agent is armed, where it has a level watchdog",
     "bmc": "kind of its BMC",
     "pdu": "kind of its PDU outlet",
@@ -65,6 +65,7 @@ HOST_KEYS = {
 VM_KEYS = {
     "host": "where it is",
     "state": "vm_state in Nova",
+    "task": "task_state in Nova",
     "local_disk": "whether it has a disk on the host",
     "metadata": "its metadata",
     "size": "how much room it takes, 1 by default",
@@ -80,7 +81,7 @@ _SEGMENT_DEFAULTS: Json = {
 }
 _NETWORKS = ["admin", "storage", "tenant"]
 #: Words of levels; those that are no device stand alone in their level.
-_LEVELS = ("bmc", "pdu", "kdump", "watchdog", "operator")
+_LEVELS = ("bmc", "pdu", "kdump", "kdump_proof", "watchdog", "operator")
 _WATCHDOG = ("armed", "unarmed")
 
 

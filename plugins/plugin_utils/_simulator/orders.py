@@ -26,6 +26,11 @@ from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.w
 _WHO = "ada"
 _ORDER_KEYS = {"scope": "", "name": "", "reason": "", "by": "", "for": "", "at_once": "", "per_hour": ""}
 _ANSWERS = ("recover", "hold")
+#: What a run journals, in this order; the last ones for the first VM that gets there.
+STEPS = (
+    "claimed", "forced_down", "fencing", "fenced", "planned", "requesting", "requested", "landed", "started",
+    "verified", "evacuated",
+)  # fmt: skip
 
 
 def pause(stage: Stage, what: t.Any, path: str) -> Act:
@@ -161,6 +166,15 @@ def controller_dies(stage: Stage, what: t.Any, path: str) -> Act:
     return stage.told(f"{names(it.name for it in found)}: killed", act)
 
 
+def controller_dies_at(stage: Stage, what: t.Any, path: str) -> Act:
+    """The program on a controller is killed as soon as a run of it has journaled a step."""
+    given = mapping(what, {"controller": "", "step": ""}, path)
+    name = one_of(given.get("controller"), stage.controllers, f"{path}.controller")
+    step = one_of(given.get("step"), STEPS, f"{path}.step")
+    die = stage.told(f"{name}: killed, having written: {step.replace('_', ' ')}", stage.controllers[name].stop)
+    return lambda: stage.site.traps.update({(name, step): die})
+
+
 def controller_starts(stage: Stage, what: t.Any, path: str) -> Act:
     """The program on controllers starts again, with an empty memory."""
     found = _controllers(stage, what, path)
@@ -242,6 +256,6 @@ ORDERS: dict[str, Event] = {
     function.__name__: function
     for function in (
         pause, disarm, budget, resume, answer, recover, disable, enable, fence_check, controller_dies,
-        controller_starts, controller_reboots, controller_freezes, controller_thaws, clock_jumps, enlist,
+        controller_dies_at, controller_starts, controller_reboots, controller_freezes, controller_thaws, clock_jumps, enlist,
     )
 }  # fmt: skip

@@ -27,6 +27,7 @@ from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.e
     fencing_levels,
     fencing_world,
 )
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.log import names
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.site import Json, Site
 
 _RENEW = 10.0
@@ -142,6 +143,7 @@ class Recovery:
     def _evacuate(self, run: SimulatedRun, hosts: list[str], plan: Json) -> None:
         lines = [host_evacuate._ledger_line(entry, run) for entry in plan["lines"]]
         run.journal.plan_lines(self.id, lines)
+        self.site.reached("planned")
         work = host_evacuate._lines(plan["lines"], self.site.topology, run.ledger(hosts))
         self.say(f"evacuates {_moves(plan)}")
         probes = host_evacuate._probes(work, self.site.topology)
@@ -163,6 +165,8 @@ class Recovery:
         run.check(orders=False)
         found = _recovery.finish(self.site.journal, self.id)
         outcomes = "; ".join(_outcome(entry) for entry in found["hosts"])
+        for line in _left_behind(found["ledger"]):
+            self.say(line)
         counts = collections.Counter(line["state"] for line in found["ledger"])
         told = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none"
         self.say(f"ends: {outcomes}; VMs: {told}")
@@ -208,6 +212,15 @@ def _moves(plan: Json) -> str:
     to = ", ".join(f"{number} to {target}" for target, number in sorted(going.items()))
     rest = "".join(f"; {number} {step}" for step, number in sorted(other.items()))
     return f"{sum(going.values())} VMs" + (f": {to}" if to else "") + rest
+
+
+def _left_behind(ledger: t.Sequence[Json]) -> list[str]:
+    """``pending cmp01-vm1, cmp01-vm2: no room …``: VMs that share state and reason share a line."""
+    vms: dict[tuple[str, str], list[str]] = {}
+    for line in ledger:
+        if line["state"] != "verified":
+            vms.setdefault((line["state"], _short(line["reason"] or "no reason")), []).append(line["name"])
+    return [f"{state} {names(found)}: {reason}" for (state, reason), found in sorted(vms.items())]
 
 
 def _outcome(entry: Json) -> str:

@@ -23,7 +23,13 @@ def simulated(site: Site, gates: t.Sequence[t.Any] | None = None) -> t.Iterator[
 
     :param gates: Decide with these gates instead of all.
     """
-    take = functools.partial(claims.take, clock=site.monotonic, sleep=site.processes.sleep, alive=alive(site))
+    claim = functools.partial(claims.take, clock=site.monotonic, sleep=site.processes.sleep, alive=alive(site))
+
+    def take(*args: t.Any, **more: t.Any) -> t.Any:
+        taken = claim(*args, **more)
+        site.reached("claimed")
+        return taken
+
     with contextlib.ExitStack() as stack:
         for module, name, value in (
             (rows, "now", site.wall_text),

@@ -53,6 +53,7 @@ class Site:
     :param meant: What the reported names of hosts may mean, where that is not just the host.
     :param decided: Gates that objected. :param booted: When hosts were booted last.
     :param late: Seconds that signals of monitors are on their way, by controller.
+    :param traps: What happens when a machine reaches a step, once.
     :param homes: Where each VM was at first. :param running: VMs that ran then.
     """
 
@@ -83,6 +84,7 @@ class Site:
     decided: set[str] = dataclasses.field(default_factory=set)
     booted: dict[str, float] = dataclasses.field(default_factory=dict)
     late: dict[str, float] = dataclasses.field(default_factory=dict)
+    traps: dict[tuple[str, str], t.Callable[[], None]] = dataclasses.field(default_factory=dict)
     run_names: dict[str, str] = dataclasses.field(default_factory=dict)
     ids: t.Iterator[int] = dataclasses.field(default_factory=lambda: itertools.count(1))
 
@@ -128,6 +130,13 @@ class Site:
                 return
             self.processes.sleep(1.0)
         raise JournalError(f"{machine} cannot reach the journal")
+
+    def reached(self, step: str) -> None:
+        """A run on this machine has journaled a step: whatever is to happen then happens before it goes on."""
+        trap = self.traps.pop((self.here(), step), None)
+        if trap:
+            self.clock.soon(trap)
+            self.processes.sleep(0.001)
 
     def run_name(self, run_id: str) -> str:
         """Runs are counted in logs."""
