@@ -142,7 +142,7 @@ def test_two_hosts_need_an_answer(cloud: Bed, recovery: Recovery) -> None:
     outcome = playbooks.recover("cmp01", "cmp02")
 
     assert outcome.rc != 0
-    assert "2 hosts at once, allowed without asking: 1" in outcome.out
+    assert "2 hosts at once in the cloud, allowed without asking: 1" in outcome.out
     assert "-e answer=recover" in outcome.out
     assert cloud.api_log() == []
     assert {host["power"] for host in cloud.status().values()} == {"on"}

@@ -22,6 +22,9 @@ Json = t.Dict[str, t.Any]
 RACK = {"rack": {"hosts": [f"cmp{number:02d}" for number in range(1, 7)], "shared_storage": True}}
 
 #: What a BMC can do instead of switching off; a host that is held by it. ``password`` is wrong in the inventory.
+#: So many silent hosts are a question.
+PERSON = {"answer": "recover", "answered_by": "ann", "answer_reason": "pdu-burnt"}
+
 BAD_BMCS = {
     "ipmi": ["stuck", "refuse", "silent", "wrong_machine:cmp06"],
     "redfish": ["stuck", "refuse", "silent", "http500"],
@@ -85,7 +88,7 @@ def test_a_host_whose_bmc_proves_nothing_is_held_until_the_bmc_is_repaired(
     hosts = with_bad_bmcs(cloud, BAD_BMCS[case], method)
     playbooks = recovery(RACK, method=method, timeout=3, extra=bad_passwords(cloud, hosts, method))
 
-    outcome = playbooks.recover(*hosts, max_hosts_at_once=4)
+    outcome = playbooks.recover(*hosts, **PERSON)
 
     assert outcome.rc != 0
     assert evacuations(cloud) == []
@@ -104,7 +107,7 @@ def test_a_host_whose_bmc_proves_nothing_is_held_until_the_bmc_is_repaired(
 
     for host in hosts:
         cloud.bmc_fault(host, "")
-    repaired = recovery(RACK, method=method).recover(*hosts, max_hosts_at_once=4)
+    repaired = recovery(RACK, method=method).recover(*hosts, **PERSON)
 
     assert repaired, repaired.out
     assert outcomes(playbooks) == dict.fromkeys(hosts, "recovered")
@@ -117,7 +120,7 @@ def test_a_second_level_does_what_the_first_could_not(cloud: Bed, recovery: Reco
     hosts = with_bad_bmcs(cloud, ["stuck", "refuse", "silent", "wrong_identity"], "ipmi")
     playbooks = recovery(RACK, method="ipmi+redfish", timeout=3)
 
-    outcome = playbooks.recover(*hosts, max_hosts_at_once=4)
+    outcome = playbooks.recover(*hosts, **PERSON)
 
     assert outcome, outcome.out
     assert {

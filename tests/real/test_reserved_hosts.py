@@ -178,7 +178,7 @@ def test_a_second_failure_uses_the_room_that_is_left_and_the_rest_waits_for_more
     assert where(cloud, first) == ["cmp03", "cmp03"]
     cloud.crash("cmp02")
 
-    outcome = playbooks.recover("cmp02")
+    outcome = playbooks.recover("cmp02", max_hosts_at_once=2)
 
     assert outcome.rc != 0
     assert sorted(states(playbooks, second)) == ["pending", "verified"]
@@ -187,7 +187,7 @@ def test_a_second_failure_uses_the_room_that_is_left_and_the_rest_waits_for_more
     assert waiting not in "".join(call["path"] for call in evacuations(cloud))
 
     room_for(cloud, "cmp03", 4)
-    assert playbooks.recover("cmp02"), "running again finishes the job"
+    assert playbooks.recover("cmp02", max_hosts_at_once=2), "running again finishes the job"
     assert where(cloud, second) == ["cmp03", "cmp03"]
     assert cloud.ever_ran_twice() == []
 

@@ -131,7 +131,9 @@ def recover_all(bed: Bed, directory: Path, cases: t.Mapping[str, Case]) -> Resul
             bed.edit_server(ids[name], **case.edit)
     before = {name: bed.server(uuid) for name, uuid in ids.items()}
     bed.reset_api_calls()
-    outcome = playbooks.recover(*FAILED, max_hosts_at_once=3, evacuate_retries=0)
+    outcome = playbooks.recover(
+        *FAILED, answer="recover", answered_by="ann", answer_reason="pdu-burnt", evacuate_retries=0
+    )
     return Result(
         outcome,
         ids,
