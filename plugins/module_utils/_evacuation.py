@@ -335,7 +335,7 @@ class Evacuation:
         if self._already_settled(line, server, record):
             return
         fault = t.cast(Json, server).get("fault") or {}
-        line.reason = fault.get("message") or "Nova reported no reason"
+        line.reason = str(fault.get("message") or "").strip() or "Nova reported no reason"
         line.floor = max(line.floor, t.cast(Json, record)["id"])
         line.refused.append(str(line.target))
         self._next_target(line)

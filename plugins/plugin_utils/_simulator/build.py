@@ -51,6 +51,7 @@ def build(given: Given, policy: Json | None = None) -> Site:
     _servers(site, given)
     nova.on_start, nova.works = plant.start_guest, plant.works
     plant.ours = lambda vm, host: _is_at(nova, vm, host)
+    plant.on_boot = nova.host_returns
     plant.resumes = lambda vm: nova.servers[vm]["OS-EXT-STS:vm_state"] == "active"
     return site
 
@@ -136,7 +137,9 @@ def _server(site: Site, name: str, vm: t.Mapping[str, t.Any]) -> None:
     local = bool(vm.get("local_disk"))
     flavor = {"vcpus": size, "ram": size * _MEMORY_MB, "disk": 10 * local, "ephemeral": 0, "swap": 0, "extra_specs": {}}
     image = {"id": "image"} if local else ""
-    site.nova.add(name, host, state, name=name, flavor=flavor, image=image, metadata=vm.get("metadata") or {})
+    site.nova.add(
+        name, host, state, vm.get("task"), name=name, flavor=flavor, image=image, metadata=vm.get("metadata") or {}
+    )
     if local:
         site.plant.local_disks.add(name)
     runs = state in ("active", "paused", "rescued", "resized")

@@ -25,6 +25,7 @@ class FakeCloud:
 
     def __init__(self, nova: Nova, room: t.Mapping[str, t.Mapping[str, int]], groups: t.Sequence[Json] = ()) -> None:
         self.nova, self.room, self.groups = nova, room, list(groups)
+        nova.fits = self._fits
         self.aggregates: list[Json] = []
         self.changes: list[tuple[str, str, t.Any]] = []
         self.microversion: str | None = None
@@ -113,11 +114,19 @@ class FakeCloud:
         aggregate["hosts"].append(body["add_host"]["host"])
         return {"aggregate": aggregate}
 
+    def _fits(self, server: Json, host: str) -> bool:
+        held = [need(other) for other in self.nova.held_on(host)]
+        wanted = need(server)
+        return all(
+            sum(amounts.get(name, 0) for amounts in held) + wanted.get(name, 0) <= total
+            for name, total in self.room.get(host, {}).items()
+        )
+
     # -- Placement; the resource provider of host cmp01 is rp-cmp01 ------------------------------------------------
 
     def _get_resource_providers(self, rest: list[str], params: Json, body: Json) -> Json:
         host, what = rest[0].replace("rp-", ""), rest[1]
-        there = {it["id"]: need(it) for it in self.nova.servers.values() if it["OS-EXT-SRV-ATTR:host"] == host}
+        there = {it["id"]: need(it) for it in self.nova.held_on(host)}
         if what == "allocations":
             return {"allocations": {server_id: {"resources": amounts} for server_id, amounts in there.items()}}
         if what == "usages":

@@ -55,7 +55,7 @@ LOST = Fate(ends="lost")
 
 #: What nova-compute's traceback ends with, by where the evacuation broke.
 _FAULTS = {
-    "no_host": {"message": "No valid host was found."},
+    "no_host": {"message": "No valid host was found. "},
     "breaks": {"message": "RuntimeError", "details": "manager.py, in _rebuild_default_impl\n self.driver.spawn("},
     "lost": {"message": "MessagingTimeout", "details": "manager.py, in _do_rebuild_instance\n instance.save("},
 }
@@ -88,6 +88,8 @@ class Nova:
         self.on_start: t.Callable[[str, str], None] = lambda server_id, host: None
         #: Whether the nova-compute of a host does what it is asked to.
         self.works: t.Callable[[str], bool] = lambda host: True
+        #: Whether there is room for a server on a host.
+        self.fits: t.Callable[[Json, str], bool] = lambda server, host: True
 
     def add(self, server_id: str, host: str, vm_state: str = "active", task: str | None = None, **more: t.Any) -> Json:
         server = {
@@ -146,7 +148,8 @@ class Nova:
     def stop(self, server_id: str) -> None:
         server = self._present(server_id)
         if server["OS-EXT-STS:vm_state"] != "active" or server["OS-EXT-STS:task_state"]:
-            raise CloudError("Cannot 'stop' instance", status=409, answer="Cannot 'stop' instance")
+            said = f"Cannot 'stop' instance {server_id} while it is in vm_state {server['OS-EXT-STS:vm_state']}"
+            raise CloudError(said, status=409, answer=said)
         server["OS-EXT-STS:task_state"] = "powering-off"
         self.clock.after(0.5, lambda: self._become(server, "stopped", SHUTDOWN))
 
@@ -165,6 +168,9 @@ class Nova:
         if source["state"] == "up":
             said = f"Compute service of {source['host']} is still in use."
             raise CloudError(said, status=400, answer=said)
+        if target not in self.services:
+            said = f"Compute host {target} not found."
+            raise CloudError(said, status=404, answer=said)
         state = server["OS-EXT-STS:vm_state"]
         if state not in ("active", "stopped", "error"):
             said = f"Cannot 'evacuate' instance {server['id']} while it is in vm_state {state}"
@@ -175,6 +181,8 @@ class Nova:
         self._busy[server["id"]] = self._busy.get(server["id"], 0) + 1
         if self._busy[server["id"]] > 1:
             self.ruined.add(server["id"])
+        if not self._takes(target, server):
+            fate = dataclasses.replace(fate, ends="no_host")
         record = {
             "id": len(self.records) + 1,
             "instance_uuid": server["id"],
@@ -186,8 +194,6 @@ class Nova:
         self._count(target)
         landing = self._landing_state(server, stopped)
         server["OS-EXT-STS:task_state"] = "rebuilding"
-        if not self._is_there(target):
-            fate = dataclasses.replace(fate, ends="no_host")
 
         def end() -> None:
             """A host that died meanwhile never tells: the migration stays under way for ever."""
@@ -198,10 +204,28 @@ class Nova:
 
         self.clock.after(fate.takes, end)
 
-    def _is_there(self, target: str) -> bool:
+    def _takes(self, target: str, server: Json) -> bool:
         """What the scheduler goes by, also for a host that is named in the request."""
-        service = self.services.get(target)
-        return service is None or (service["state"], service["status"]) == ("up", "enabled")
+        service = self.services[target]
+        return (service["state"], service["status"]) == ("up", "enabled") and self.fits(server, target)
+
+    def held_on(self, host: str) -> list[Json]:
+        """The servers that Placement holds room for there: those that are there, are coming, or have left.
+
+        What an evacuation leaves behind is held until the host returns.
+        """
+        found = {it["id"] for it in self.servers.values() if it["OS-EXT-SRV-ATTR:host"] == host}
+        for record in self.records:
+            coming = record["dest_compute"] == host and record["status"] in UNDER_WAY
+            if coming or (record["source_compute"] == host and record["status"] == "done"):
+                found.add(record["instance_uuid"])
+        return [server for server_id, server in self.servers.items() if server_id in found]
+
+    def host_returns(self, host: str) -> None:
+        """Its nova-compute starts and clears away what was evacuated."""
+        for record in self.records:
+            if record["source_compute"] == host and record["status"] == "done":
+                record["status"] = "completed"
 
     def is_leaving(self, server_id: str, source: str) -> bool:
         """Whether a nova-compute that starts takes the guest for one that was evacuated, and destroys it."""

@@ -73,6 +73,7 @@ class Plant:
         self.harm: list[str] = []
         self.on_change: list[t.Callable[[], None]] = []
         self.ours: t.Callable[[str, str], bool] = lambda vm, host: True
+        self.on_boot: t.Callable[[str], None] = lambda host: None
         self.resumes: t.Callable[[str], bool] = lambda vm: True
 
     # -- what is so -----------------------------------------------------------------------------------------
@@ -124,6 +125,7 @@ class Plant:
             host.power, host.system, host.agent, host.monitor = True, "running", True, True
             for vm in [vm for vm in host.guests if not self.ours(vm, host.name)]:
                 del host.guests[vm]
+            self.on_boot(host.name)
             for vm in filter(self.resumes, list(host.guests)):
                 self.start_guest(vm, host.name)
         self.changed()

@@ -371,6 +371,7 @@ class Referee:
             name
             for name, controller in self.stage.controllers.items()
             if controller.on
+            and not self.orders.froze(name, self._now() - 180.0)
             and self.life.connected_for(name) > 180.0
             and self._now() - controller.hearing.started > 180.0
         ]
@@ -514,6 +515,16 @@ class Orders:
             if at < now and event in ("disable", "enable") and host in self._named(what):
                 state = event == "disable"
         return state
+
+    def froze(self, controller: str, since: float) -> bool:
+        """Whether a controller stood still at any time since."""
+        frozen = False
+        for at, event, what in self._events:
+            if what == controller and event in ("controller_freezes", "controller_thaws"):
+                if at >= since:
+                    return True
+                frozen = event == "controller_freezes"
+        return frozen
 
     def enabled(self, host: str, now: float) -> bool:
         """Whether an operator has ever taken it into service again."""
