@@ -96,9 +96,9 @@ def crowded(scene: Scene, segment: str | None) -> list[str]:
     if segment:
         counts[f"segment {segment}"] = scene.silence.segment(segment)
     return [
-        f"{count['silent']} of {count['of']} in {name}"
+        f"{count['hosts']} of {count['of']} in {name}"
         for name, count in counts.items()
-        if count["silent"] >= rules["hosts"] and count["silent"] * 100 >= rules["percent"] * count["of"]
+        if count["hosts"] >= rules["hosts"] and count["hosts"] * 100 >= rules["percent"] * count["of"]
     ]
 
 

@@ -145,12 +145,12 @@ class Silence:
 
     def cloud(self) -> dict[str, int]:
         """Silent hosts, of those that should be heard."""
-        return {"silent": len(self.names), "of": self.heard + len(self.names)}
+        return {"hosts": len(self.names), "of": self.heard + len(self.names)}
 
     def segment(self, name: str) -> dict[str, int]:
         """The same in a segment; a silent host of which no place is known is in each."""
         silent = self._silent[name] + self._silent[_NOWHERE]
-        return {"silent": silent, "of": self._heard[name] + silent}
+        return {"hosts": silent, "of": self._heard[name] + silent}
 
     def segments(self) -> list[str]:
         """The segments with silent hosts."""

@@ -49,19 +49,19 @@ def take(
     return {
         "caller": caller,
         "suspects": sorted(set(suspects)),
-        "observer": {
-            "name": socket.gethostname(),
-            "up_for": None,
-            "api": True,
-            # A refusal may come from a router of another network, so it proves nothing here.
-            "networks": {name: any(answers[url] == ANSWERS for url in urls) for name, urls in addresses.items()},
-        },
+        "observer": _observer(addresses, answers),
         "control": {
             binary: sum(service["state"] == "up" for service in services if service["binary"] == binary)
             for binary in _CONTROL
         },
         "hosts": facts,
     }
+
+
+def _observer(addresses: t.Mapping[str, t.Sequence[str]], answers: t.Mapping[str, str]) -> Json:
+    """How well this machine is connected; a refusal may come from a router of another network and proves nothing."""
+    networks = {name: any(answers[url] == ANSWERS for url in urls) for name, urls in addresses.items()}
+    return {"name": socket.gethostname(), "up_for": None, "api": True, "networks": networks}
 
 
 def isolation_addresses(policy: t.Mapping[str, t.Any]) -> dict[str, list[str]]:
