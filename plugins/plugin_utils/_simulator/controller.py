@@ -65,7 +65,7 @@ class Controller:
         if hosts and self.hearing.reaches_journal():
             self._run(hosts)
         if other and self.hearing.reaches_journal():
-            self._record(other)
+            self._record(other, sorted(verdicts))
 
     def _decide(self, snapshot: Json) -> dict[str, Json]:
         return _gates.decide(snapshot, self.site.policy) if snapshot["suspects"] else {}
@@ -73,6 +73,9 @@ class Controller:
     def _snapshot(self) -> Json:
         self._away = facts.settled(self.site) if self.hearing.reaches_journal() else self._away
         suspects = self.hearing.suspects(self.busy | self._away)
+        if not suspects and not self.busy:  # nothing that could be a storm either
+            core.calm(self.memory, self.site.clock.time)
+            return {"suspects": []}
         known = facts.of_journal(self.site, suspects) if suspects and self.hearing.reaches_journal() else {}
         return self._with_storm(self.hearing.snapshot(suspects, "responder", known))
 
@@ -112,10 +115,7 @@ class Controller:
         try:
             going = self.open(hosts, process)
             if going:
-                run_id, recovered = going
-                Recovery(self.site, self.name, run_id, recovered).work()
-                for entry in self.site.journal.run(run_id)["hosts"]:
-                    core.ended(self.memory, entry["host"], str(entry["outcome"]), self.site.clock.time)
+                self._go_on(*going)
         except RecoveryError as error:
             self.say(f"{names(hosts)}: {error.message.split('. ')[0]}")
             for host in hosts:
@@ -124,16 +124,24 @@ class Controller:
             self.busy.difference_update(hosts)
 
     def open(
-        self, hosts: t.Sequence[str], process: str, caller: str = "responder", answer: Json | None = None
+        self,
+        hosts: t.Sequence[str],
+        process: str,
+        caller: str = "responder",
+        answer: Json | None = None,
+        among: t.Sequence[str] = (),
     ) -> tuple[str, list[str]] | None:
-        """Claim, look, decide, as recovery_run does; the run and the hosts that it may recover."""
+        """Claim, look, decide, as recovery_run does; the run and the hosts that it may recover.
+
+        :param among: All suspects, where the verdict that was made about all of them is only to be written down.
+        """
         site = self.site
         if caller == "operator":
             _compute.services(t.cast(t.Any, self.hearing.api))  # as logging in does, it fails before anything is begun
         segments = {host: site.topology["hosts"].get(host, {}).get("segment") for host in hosts}
         run = _recovery.begin(site.journal, site.region, segments, self._holder(process), LEASE, self.say)
         wait = float(site.policy["ask"]["wait"]) if caller == "operator" and not answer else 0.0
-        verdicts = self._verdicts(run["id"], hosts, caller, wait, answer)
+        verdicts = self._verdicts(run["id"], among or hosts, caller, wait, answer)
         if wait > 0 and _recovery.awaited(verdicts):
             self._tell(_recovery.awaited(verdicts), verdicts)
             verdicts = {**verdicts, **self._awaited(run["id"], caller, wait)}
@@ -186,12 +194,25 @@ class Controller:
     def _count_vms(self, host: str) -> int:
         return len(_compute.servers_on(t.cast(t.Any, self.hearing.api), host)) if self.hearing.api_answers else 0
 
-    def _record(self, hosts: list[str]) -> None:
+    def _record(self, hosts: list[str], suspects: list[str]) -> None:
         """Journal a verdict that is not ``recover``, with its question if it asks one."""
         try:
-            self.open(hosts, self.name)
+            going = self.open(hosts, self.name, among=suspects)
         except RecoveryError as error:
             self.say(f"{names(hosts)}: {error.message.split('. ')[0]}")
+            return
+        if going:  # an answer or the end of an order came in between
+            self.busy.update(going[1])
+            name = f"{self.name} run on {' '.join(going[1])}"
+            self.site.processes.spawn(name, self.name, functools.partial(self._go_on, *going))
+
+    def _go_on(self, run_id: str, hosts: list[str]) -> None:
+        try:
+            Recovery(self.site, self.name, run_id, hosts).work()
+            for entry in self.site.journal.run(run_id)["hosts"]:
+                core.ended(self.memory, entry["host"], str(entry["outcome"]), self.site.clock.time)
+        finally:
+            self.busy.difference_update(hosts)
 
     def _holder(self, process: str) -> Json:
         site = self.site

@@ -29,11 +29,12 @@ _LONGEST = 1800.0
 class Memory:
     """What a responder keeps between two looks.
 
-    :param said: The last verdict and gate of each suspect. :param quiet: Looks in which they did not change.
+    :param said: The last verdict of each suspect, its gate, and the reason of a question, which an answer belongs to.
+    :param quiet: Looks in which they did not change.
     :param not_before: When hosts may be taken up again, and how often they were.
     """
 
-    said: dict[str, tuple[str, str | None]] = dataclasses.field(default_factory=dict)
+    said: dict[str, tuple[str, str | None, str]] = dataclasses.field(default_factory=dict)
     quiet: int = 0
     storm_since: float | None = None
     storm_ended: float | None = None
@@ -44,9 +45,15 @@ def storm(memory: Memory, snapshot: Json, policy: Json, now: float) -> Json:
     """The fact ``storm`` of the snapshot, by what was heard before and now."""
     if _gates.storms(snapshot, policy):
         memory.storm_since = now if memory.storm_since is None else memory.storm_since
-    elif memory.storm_since is not None:
-        memory.storm_since, memory.storm_ended = None, now
+    else:
+        calm(memory, now)
     return storm_known(memory, now)
+
+
+def calm(memory: Memory, now: float) -> None:
+    """No storm is seen."""
+    if memory.storm_since is not None:
+        memory.storm_since, memory.storm_ended = None, now
 
 
 def storm_known(memory: Memory, now: float) -> Json:
@@ -69,21 +76,25 @@ def due(memory: Memory, verdicts: t.Mapping[str, Json], now: float) -> dict[str,
 
 def news(memory: Memory, verdicts: t.Mapping[str, Json]) -> list[str]:
     """The hosts whose verdict is not what it was at the last look; forgets those that are no suspects any more."""
-    found = {host: (verdict["verdict"], verdict["gate"]) for host, verdict in verdicts.items()}
+    found = {host: _said(verdict) for host, verdict in verdicts.items()}
     changed = [host for host, what in found.items() if memory.said.get(host) != what]
     memory.quiet = 0 if changed or not found else memory.quiet + 1
     memory.said = found
     return changed
 
 
+def _said(verdict: Json) -> tuple[str, str | None, str]:
+    return verdict["verdict"], verdict["gate"], verdict["reason"] if verdict["verdict"] == "ask" else ""
+
+
 def next_look(memory: Memory) -> float:
     """Seconds until the next look."""
-    return min(LOOK * 2 ** (memory.quiet // 3), _LONGEST_LOOK)
+    return min(LOOK * 2 ** min(memory.quiet // 3, 10), _LONGEST_LOOK)
 
 
 def heard_again(memory: Memory, verdicts: t.Mapping[str, Json]) -> list[str]:
     """Former suspects that are none any more, and that nothing was done to. To be called before :func:`news`."""
-    waiting = [host for host, (verdict, _gate) in memory.said.items() if verdict != "recover"]
+    waiting = [host for host, (verdict, _gate, _reason) in memory.said.items() if verdict != "recover"]
     return sorted(host for host in waiting if host not in verdicts)
 
 

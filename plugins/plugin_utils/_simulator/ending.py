@@ -45,7 +45,7 @@ def _late_harm(site: Site, states: t.Mapping[str, str]) -> None:
     for name, service in site.nova.services.items():
         host = site.plant.hosts[name]
         ours = (service["disabled_reason"] or "").startswith(_OURS)
-        forgotten = states.get(name) not in ("held", "partial", "recovering")
+        forgotten = states.get(name) not in ("held", "partial", "recovering", "recovered")
         if ours and service["forced_down"] and site.plant.is_healthy(host) and not host.fenced and forgotten:
             site.plant.harmed(f"{name} is healthy and was left forced down, and nobody is told")
     for vm in sorted(site.nova.ruined):
