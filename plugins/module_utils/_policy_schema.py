@@ -131,7 +131,14 @@ _GATES = _section(
     kdump=_section(
         "A host that writes its crash dump is left alone.",
         timeout=_seconds("From the first kdump message on, at the longest.", 300, 1, _HOUR),
-        quiet=_seconds("No kdump message for so long means that the dump is done. Less than `timeout`.", 10, 1, 600),
+        # Twice the interval of fence_kdump_send, 10 s unless its option -i says otherwise, and some.
+        quiet=_seconds(
+            "No kdump message for so long means that the dump is done. Less than `timeout`, and more than the interval "
+            "at which the crash kernel sends.",
+            25,
+            1,
+            600,
+        ),
     ),
     flapping=_section(
         "A host that fails again and again is left to a person.",

@@ -202,7 +202,7 @@ REFUSED = [
     ("networks: {a: {cidrs: ['{% x %}']}}", "networks.a.cidrs[0]: is a template; the policy resolves none"),
     ("ask: !vault abc", "ask: is vaulted; the policy holds no secrets, write the value itself."),
     # what no schema can say
-    ("gates: {kdump: {timeout: 10}}", "gates.kdump.quiet: must be less than gates.kdump.timeout (10), not 10."),
+    ("gates: {kdump: {timeout: 10}}", "gates.kdump.quiet: must be less than gates.kdump.timeout (10), not 25."),
     ("gates: {kdump: {quiet: 300}}", "gates.kdump.quiet: must be less than gates.kdump.timeout (300), not 300."),
     (
         "ask: {default: recover}",

@@ -49,7 +49,7 @@ def test_the_defaults_are_valid_by_their_own_schema() -> None:
         ("gates.witnesses", {"needed": 2, "required": [], "ask_after": 300}),
         ("gates.start_grace", 60),
         ("gates.power_restored", {"percent": 50, "within": 1200}),
-        ("gates.kdump", {"timeout": 300, "quiet": 10}),
+        ("gates.kdump", {"timeout": 300, "quiet": 25}),
         ("gates.flapping", {"recoveries": 3, "within": 86400}),
         ("gates.fence_ready", {"max_age": 172800}),
         ("gates.mass_silence", {"hosts": 3, "percent": 30, "ask_after": 600}),
