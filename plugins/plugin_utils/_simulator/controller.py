@@ -34,6 +34,7 @@ class Controller:
         self.on = True
         self.memory, self.hearing = core.Memory(), Hearing(self.site, self.name)
         self.busy: set[str] = set()
+        self._recording: set[str] = set()
         self._away: set[str] = set()
         self.site.processes.spawn(self.name, self.name, functools.partial(self._loop, delay))
 
@@ -62,10 +63,13 @@ class Controller:
         self._tell(changed, verdicts)
         hosts = [host for host, verdict in verdicts.items() if verdict["verdict"] == "recover"]
         other = [host for host in changed if verdicts[host]["verdict"] != "recover"]
+        hosts, other = ([host for host in some if host not in self._recording] for some in (hosts, other))
         if hosts and self.hearing.reaches_journal():
             self._run(hosts)
         if other and self.hearing.reaches_journal():
-            self._record(other, sorted(verdicts))
+            self._recording.update(other)
+            work = functools.partial(self._record, other, sorted(verdicts))
+            self.site.processes.spawn(f"{self.name} writes of {' '.join(other)}", self.name, work)
 
     def _decide(self, snapshot: Json) -> dict[str, Json]:
         return _gates.decide(snapshot, self.site.policy) if snapshot["suspects"] else {}
@@ -195,12 +199,17 @@ class Controller:
         return len(_compute.servers_on(t.cast(t.Any, self.hearing.api), host)) if self.hearing.api_answers else 0
 
     def _record(self, hosts: list[str], suspects: list[str]) -> None:
-        """Journal a verdict that is not ``recover``, with its question if it asks one."""
+        """Journal a verdict that is not ``recover``, with its question if it asks one.
+
+        While a claim is watched for that the controller goes on listening, or all would seem silent to it.
+        """
         try:
             going = self.open(hosts, self.name, among=suspects)
         except RecoveryError as error:
             self.say(f"{names(hosts)}: {error.message.split('. ')[0]}")
             return
+        finally:
+            self._recording.difference_update(hosts)
         if going:  # an answer or the end of an order came in between
             self.busy.update(going[1])
             name = f"{self.name} run on {' '.join(going[1])}"

@@ -83,21 +83,23 @@ def answer(stage: Stage, what: t.Any, path: str) -> Act:
     verdict = one_of(given.get("verdict", "recover"), _ANSWERS, f"{path}.verdict")
 
     def act() -> None:
-        for question in stage.site.journal.questions(state="open"):
-            if question["host"] in hosts:
-                reason = str(given.get("reason", "looked at it"))
-                stage.site.journal.answer_question(question["id"], verdict, by, reason)
-                stage.site.log.say(f"{by} answers {verdict} for {question['host']} ({question['gate']})")
+        site, reason = stage.site, str(given.get("reason", "looked at it"))
+        asked = [question for question in site.journal.open_questions(site.region) if question["host"] in hosts]
+        for question in asked:
+            site.journal.answer_question(question["id"], verdict, by, reason)
+            site.log.say(f"{by} answers {verdict} for {question['host']} ({question['gate']})")
+        if not asked:
+            site.log.say(f"{by} finds nothing to answer about {names(hosts)}")
 
     return act
 
 
 def recover(stage: Stage, what: t.Any, path: str) -> Act:
     """An operator runs recover_host by hand on a controller."""
-    known = {"hosts": "", "on": "", "by": "", "answer": "", "reason": "", "confirmed": ""}
+    known = {"hosts": "", "controller": "", "by": "", "answer": "", "reason": "", "confirmed": ""}
     given = mapping(what if isinstance(what, dict) else {"hosts": what}, known, path)
     hosts, by = stage.hosts(given.get("hosts"), f"{path}.hosts"), str(given.get("by", _WHO))
-    machine = one_of(given.get("on", next(iter(stage.controllers))), stage.controllers, f"{path}.on")
+    machine = one_of(given.get("controller", next(iter(stage.controllers))), stage.controllers, f"{path}.controller")
     if "answer" in given:
         one_of(given["answer"], _ANSWERS, f"{path}.answer")
     work = functools.partial(_by_hand, stage, machine, hosts, by, given)
@@ -256,6 +258,7 @@ ORDERS: dict[str, Event] = {
     function.__name__: function
     for function in (
         pause, disarm, budget, resume, answer, recover, disable, enable, fence_check, controller_dies,
-        controller_dies_at, controller_starts, controller_reboots, controller_freezes, controller_thaws, clock_jumps, enlist,
+        controller_dies_at, controller_starts, controller_reboots, controller_freezes, controller_thaws,
+        clock_jumps, enlist,
     )
 }  # fmt: skip

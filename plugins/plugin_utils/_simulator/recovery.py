@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import collections
+import types
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _recovery, _reserved
@@ -19,7 +20,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.con
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.levels import Fencing, Hooks
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.record import Record
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._planning import make_plan
-from ansible_collections.openstack_ha.recovery.plugins.modules import host_evacuate
+from ansible_collections.openstack_ha.recovery.plugins.modules import host_evacuate, reserved_host
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.api import Api
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.executor import (
     SimulatedRun,
@@ -31,6 +32,8 @@ from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.l
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.site import Json, Site
 
 _RENEW = 10.0
+#: How the module is called: not in check mode.
+_ACTING = t.cast(t.Any, types.SimpleNamespace(check_mode=False))
 
 
 class Recovery:
@@ -133,11 +136,8 @@ class Recovery:
     def _take_reserved(self, run: SimulatedRun, plan: Json) -> None:
         for host in plan["reserved_hosts"]:
             service = _compute.compute_service(self.api, host)
+            _reserved.taking(self.api, service, None).carry_out(self.api, run)
             if service["status"] == "disabled":
-                segment = self.site.topology["hosts"][host]["segment"]
-                run.lease.renew()
-                run.journal.use_reserved(self.id, host, segment, service["disabled_reason"])
-                _compute.update_service(self.api, service["id"], {"status": "enabled"})
                 self.say(f"reserved host {host} taken")
 
     def _evacuate(self, run: SimulatedRun, hosts: list[str], plan: Json) -> None:
@@ -172,14 +172,9 @@ class Recovery:
         self.say(f"ends: {outcomes}; VMs: {told}")
 
     def _give_back(self, run: SimulatedRun) -> None:
-        for use in run.journal.reserved_uses(run_id=self.id, state="taken"):
-            service = _compute.compute_service(self.api, use["host"])
-            used = _reserved.used_by(self.api, use["host"])
-            if not used:
-                back = {"status": "disabled", "disabled_reason": use["reason_before"] or _reserved.DEFAULT_REASON}
-                _compute.update_service(self.api, service["id"], back)
-                self.say(f"reserved host {use['host']} given back")
-            run.journal.set_reserved(use["id"], "consumed" if used else "returned")
+        for host in sorted({use["host"] for use in run.journal.reserved_uses(state="taken")}):
+            if reserved_host._give_back(_ACTING, self.api, host, run)["changed"]:
+                self.say(f"reserved host {host} given back")
 
 
 class Kept:
