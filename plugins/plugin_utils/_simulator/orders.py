@@ -26,10 +26,10 @@ from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.w
 _WHO = "ada"
 _ORDER_KEYS = {"scope": "", "name": "", "reason": "", "by": "", "for": "", "at_once": "", "per_hour": ""}
 _ANSWERS = ("recover", "hold")
-#: What a run journals, in this order; the last ones for the first VM that gets there.
+#: What a run journals; the steps of VMs are those of the first one that gets there.
 STEPS = (
-    "claimed", "forced_down", "fencing", "fenced", "planned", "requesting", "requested", "landed", "started",
-    "verified", "evacuated",
+    "claimed", "forced_down", "fencing", "fenced", "reserved_taken", "planned", "requesting", "requested", "landed",
+    "started", "verified", "evacuated",
 )  # fmt: skip
 
 

@@ -94,9 +94,13 @@ class Site:
         return str(self.cloud.region)
 
     def here(self) -> str:
-        """The machine whose program runs at this moment; what operators do by hand is done at a desk of their own."""
+        """The machine whose program runs at this moment.
+
+        Operators give orders and answers where the journal is: on the only controller, or from a desk of their own.
+        """
         process = self.processes.current
-        return process.machine if process else _DESK
+        alone = self.controllers[0] if len(self.controllers) == 1 else _DESK
+        return process.machine if process else alone
 
     def monotonic(self) -> float:
         """The monotonic clock of this machine."""
