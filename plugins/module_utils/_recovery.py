@@ -206,9 +206,13 @@ def _undecided(journal: Journal, run_id: str) -> list[Json]:
 
 
 def in_flight(journal: Journal, scope: str, but: t.Container[str]) -> list[str]:
-    """Other hosts that runs are at work on."""
-    recovering = journal.incidents(scope=scope, state="recovering")
-    return sorted(incident["host"] for incident in recovering if incident["host"] not in but)
+    """Other hosts that runs are at work on, or are just deciding about: of two that decide at once, one sees the other.
+
+    A claim is taken before the journal is asked. One whose process is known to be dead decides nothing any more.
+    """
+    recovering = [incident["host"] for incident in journal.incidents(scope=scope, state="recovering")]
+    claimed = [claim["host"] for claim in claims.taken(journal, scope) if is_alive(claim["holder"] or {}) is not False]
+    return sorted({host for host in recovering + claimed if host not in but})
 
 
 def back_off(attempts: int) -> float:

@@ -120,6 +120,13 @@ def of_run(journal: Journal, run_id: str) -> list[Row]:
     return rows.rows(journal.database, rows.matching("claims", {"run_id": run_id}, ["scope", "host"]))
 
 
+def taken(journal: Journal, scope: str) -> list[Row]:
+    """The claims that any run holds."""
+    claims = table("claims")
+    query = sa.select(claims).where(claims.c.scope == scope, claims.c.run_id.is_not(None)).order_by(claims.c.host)
+    return rows.rows(journal.database, query)
+
+
 def _mark(claim: Row) -> tuple[t.Any, ...]:
     return (claim["run_id"], claim["token"], claim["beats"])
 

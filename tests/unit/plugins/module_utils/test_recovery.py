@@ -48,11 +48,28 @@ def test_power_offs_and_hosts_at_work_are_counted_with_their_segments(journal: J
     journal.add_certificate(run["id"], "cmp03", {"kind": "ipmi"})
     journal.set_incident(run["hosts"][0]["incident_id"], "recovering")
     found = facts(journal, "cmp05")
-    assert found["in_flight"] == ["cmp03"]
+    assert found["in_flight"] == ["cmp03", "cmp04"]
     (fence,) = found["fences"]
     assert (fence["host"], fence["segment"]) == ("cmp03", "rack1")
     assert 0 <= fence["age"] < 60
-    assert facts(journal, "cmp03")["in_flight"] == [], "the host itself is no other"
+    assert facts(journal, "cmp03", "cmp04")["in_flight"] == [], "the hosts themselves are no others"
+
+
+def test_of_two_runs_that_decide_at_the_same_moment_one_sees_the_other(journal: Journal) -> None:
+    first = begin(journal, "cmp03")
+    begin(journal, "cmp04")
+    assert facts(journal, "cmp03")["in_flight"] == ["cmp04"]
+    assert facts(journal, "cmp04")["in_flight"] == ["cmp03"]
+    _recovery.hold(journal, first["id"], "cmp03", "answered: hold")
+    assert facts(journal, "cmp04")["in_flight"] == []
+
+
+def test_a_run_whose_process_is_dead_decides_nothing_any_more(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(journal, "cmp03")
+    monkeypatch.setattr(_recovery, "is_alive", lambda holder: False)
+    assert facts(journal, "cmp04")["in_flight"] == []
 
 
 def test_only_recoveries_that_have_ended_and_powered_the_host_off_make_it_flap(journal: Journal) -> None:
