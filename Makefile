@@ -46,6 +46,8 @@ demo: $(CONTROLLER)/.ready $(NOVA)/.ready tree ## a cloud, VMs, a host whose plu
 test: packages lint sanity test-ansible test-newest ## all checks and tests
 	$(call say,pytest: unit tests)
 	@$(PYTEST) tests/unit
+	$(call say,stories on the simulator)
+	@$(PYTHON) tests/tools/stories.py
 	$(call say,pytest: tests against real Nova and real BMCs and databases)
 	@$(PYTEST) tests/real
 
@@ -77,6 +79,7 @@ mutation: $(CONTROLLER)/.ready tree ## switch each gate off in turn; fails if no
 .PHONY: test-deep
 test-deep: $(CONTROLLER)/.ready $(NOVA)/.ready ## more random schedules, and tests marked as deep
 	$(PACKAGES) base agents journal
+	@$(PYTHON) tests/tools/stories.py --mutation
 	@HYPOTHESIS_PROFILE=deep $(PYTEST) tests/unit
 	@HYPOTHESIS_PROFILE=deep $(PYTEST) -m deep tests/real
 
