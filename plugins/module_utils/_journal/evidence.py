@@ -71,10 +71,12 @@ class Evidence:
         return rows.rows(self.database, rows.matching("certificates", filters, ["incident_id", "number"]))
 
     def recent_certificates(self, scope: str, within: float) -> list[Row]:
-        """Certificates of the last seconds in a region, newest first, with ``segment`` and ``age``; void ones too."""
+        """When hosts were proven off in the last seconds, newest first: ``host``, ``segment``, ``age``; void too."""
         certificates, incidents = table("certificates"), table("incidents")
+        # not the evidence, which is long
+        columns = [certificates.c[name] for name in ("id", "host", "made_at", "made_mark")]
         query = (
-            sa.select(certificates, incidents.c.segment)
+            sa.select(*columns, incidents.c.segment)
             .join_from(certificates, incidents, incidents.c.id == certificates.c.incident_id)
             .where(incidents.c.scope == scope)
             .order_by(certificates.c.made_at.desc(), certificates.c.id)

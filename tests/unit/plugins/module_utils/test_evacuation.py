@@ -192,8 +192,12 @@ def test_a_pause_of_one_host_lets_the_vms_of_another_go() -> None:
     recovered(site, site.recover(world))
 
 
-def test_what_a_target_refuses_while_paused_is_not_tried_elsewhere_and_takes_no_reserved_host() -> None:
-    site = with_reserves()
+@pytest.mark.parametrize("active", [1, 2])
+def test_what_a_target_refuses_while_paused_is_not_tried_elsewhere_and_takes_no_reserved_host(active: int) -> None:
+    site = Site(targets=active + 1, segment={"recovery_method": "auto_priority"})
+    spare = site.targets[-1]
+    site.topology["hosts"][spare]["role"] = "reserved"
+    site.nova.services[spare].update(status="disabled")
     site.vm("a", "active", *[NO_HOST] * 9)
     world = site.world()
     site.clock.after(0.1, lambda: world.pauses.update({"cmp01": PAUSED}))

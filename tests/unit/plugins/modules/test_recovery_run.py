@@ -236,7 +236,7 @@ def test_an_answer_about_fewer_hosts_does_not_count_for_more(tasks: Tasks) -> No
     with pytest.raises(RecoveryError):
         begin(tasks, "cmp02")
     answer(tasks)
-    with pytest.raises(RecoveryError, match="cmp02: ask"):
+    with pytest.raises(RecoveryError, match=r"cmp02: ask \(gate witnesses\)"):
         begin(tasks, "cmp02", "cmp03")
 
 
@@ -246,7 +246,7 @@ def test_an_old_answer_does_not_count(tasks: Tasks) -> None:
     with pytest.raises(RecoveryError):
         begin(tasks, "cmp02")
     answer(tasks)
-    with pytest.raises(RecoveryError, match="cmp02: ask"):
+    with pytest.raises(RecoveryError, match=r"cmp02: ask \(gate witnesses\)"):
         begin(tasks, "cmp02", policy=policy)
 
 
