@@ -23,7 +23,13 @@ from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.w
 Act = t.Callable[[], None]
 Event = t.Callable[[Stage, t.Any, str], Act]
 
-_FATES = {"no_host": nova.NO_HOST, "breaks": nova.BREAKS, "lost": nova.LOST, "slow": nova.Fate(takes=40.0)}
+_FATES = {
+    "no_host": nova.NO_HOST,
+    "breaks": nova.BREAKS,
+    "lost": nova.LOST,
+    "slow": nova.Fate(takes=40.0),
+    "very_slow": nova.Fate(takes=100.0),
+}
 _ENDLESS = {"never": nova.Fate(takes=1e9)}
 _SILENT_FATES = {"times_out": nova.Fate(answer=None, obeyed=True, late=5.0), "is_lost": nova.Fate(None, obeyed=False)}
 _OBJECTIONS = {

@@ -6,10 +6,12 @@ seen where it arrives (Nova, BMCs); of the software, only what stands in the jou
 
 from __future__ import annotations
 
-import json
+import math
 import re
-import sqlite3
 import typing as t
+
+from unit.fakes.book import Book
+from unit.fakes.truth import Life, Orders
 
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.bmc import Bmc
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.links import CORE
@@ -18,12 +20,14 @@ from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.s
 
 Json = t.Dict[str, t.Any]
 
-#: Seconds in which a sign of life must be noticed while VMs are moved: two looks, and a probe that tells the last answer.
+#: Seconds until a sign of life is noticed while VMs are moved: two looks, and a probe that tells its last answer.
 NOTICED = 4.0
 #: Seconds in which a host that is well must be heard: 30 s of silence, a look, a claim that is watched.
 HEARD = 45.0
 #: What a BMC of these kinds tells is not true.
 _LIARS = ("lying", "wrong_mute")
+#: Seconds after which somebody who watches must have written down that a host is dead.
+CERTAIN = 100.0
 _HOUR = 3600.0
 
 
@@ -46,6 +50,7 @@ class Referee:
         self.moved: dict[str, str] = {}
         self.excused: set[str] = set()
         self.wanted: set[str] = set()
+        self.commanded: dict[str, float] = {}
         self._dirty = False
         self._fenced: set[str] = set()
         self._settled: set[str] = set()
@@ -55,7 +60,6 @@ class Referee:
     def _listen(self) -> None:
         """Stand in front of Nova, the BMCs, the power switches, the guests and the journal."""
         self._in_front_of(self.site.cloud, "request", self._on_request)
-        self._in_front_of(self.plant, "cut_power", self._on_cut)
         self._in_front_of(self.plant, "harmed", self._on_harm)
         self._in_front_of(self.plant, "boot", self._on_boot)
         self._in_front_of(self.nova, "on_start", self._on_guest)
@@ -149,9 +153,8 @@ class Referee:
         if not self.nova.services[host]["forced_down"]:
             self.foul("I5", f"{host} was switched off before it was forced down")
         self._may_fence(run, host)
-
-    def _on_cut(self, name: str) -> None:
-        """Power is cut some time after the command; what is cut must be what was meant."""
+        heard = min(self.life.healthy_for(bmc.switches), self.life.audible_for(bmc.switches))
+        self.commanded[bmc.switches] = heard
 
     def _on_boot(self, hosts: t.Iterable[str]) -> None:
         self.seen.add("boot")
@@ -173,8 +176,9 @@ class Referee:
     def _was_healthy(self, host: str, what: str) -> None:
         if any(bmc.kind == "wrong_mute" and bmc.switches == host for bmc in self.site.bmcs.values()):
             return
-        if self.life.healthy_for(host) > HEARD and self.life.audible_for(host) > HEARD and host not in self.wanted:
-            self.foul("I6", f"{what}; it was heard for {self.life.audible_for(host):g} s")
+        heard = self.commanded.get(host, math.inf)
+        if heard > HEARD and host not in self.wanted:
+            self.foul("I6", f"{what}; it was heard for {heard:g} s when that was commanded")
 
     def _dump_cut(self, host: str, what: str) -> None:
         heard = self.life.audible_dump(host)
@@ -270,7 +274,8 @@ class Referee:
         """Hosts that nobody could hear for a long time, and that nobody has taken out of service."""
         rules = self.site.policy["gates"]["mass_silence"]
         services = {name: it for name, it in self.nova.services.items() if not it["forced_down"]}
-        silent = {name for name in services if self.life.silent_for(name) > HEARD + self.site.beats.service_down_time}
+        noticed = 36.0 if self.site.monitored else self.site.beats.service_down_time + 20.0
+        silent = {name for name in services if self.life.silent_for(name) > noticed}
         silent = {name for name in silent if not self.orders.disabled(name, self._now())}
         silent |= {host}
         if len(silent) >= rules["hosts"] and len(silent) * 100 >= rules["percent"] * len({*services, host}):
@@ -290,7 +295,7 @@ class Referee:
         lied = any(self.site.bmcs[f"{name}-{host}"].kind in _LIARS for name in devices if name != "operator")
         return lied or self.book.vouched(host)
 
-    # -- what must be so at any time --------------------------------------------------------------------------------------
+    # -- what must be so at any time ----------------------------------------------------------------------------------
 
     def _look_at_journal(self) -> None:
         self._dirty = False
@@ -349,7 +354,7 @@ class Referee:
         self.book.close()
 
     def _reserves_are_back(self) -> None:
-        if self.book.open_runs():
+        if self.book.open_runs() or not self.site.cloud.answers:
             return
         for name, host in self.story.given.hosts.items():
             service = self.nova.services[name]
@@ -358,12 +363,7 @@ class Referee:
                 self.orders.enabled(name, self._now()) or name in self.plant.dark or not self.plant.hosts[name].lives
             )
             if host.role == "reserved" and service["status"] == "enabled" and not used and not touched:
-                if self._controllers_well() and not self.book.unfinished_use(name):
-                    self.foul("I7", f"reserved host {name} is enabled and empty at the end")
-
-    def _controllers_well(self) -> bool:
-        """Whether one of them could work undisturbed in the last minutes."""
-        return self.site.cloud.answers
+                self.foul("I7", f"reserved host {name} is enabled and empty at the end")
 
     def _nothing_is_lost(self) -> None:
         """I4: a host that was dead for long stands in the journal, if anybody could see it and write it down."""
@@ -371,19 +371,19 @@ class Referee:
             name
             for name, controller in self.stage.controllers.items()
             if controller.on
-            and not self.orders.froze(name, self._now() - 180.0)
-            and self.life.connected_for(name) > 180.0
-            and self._now() - controller.hearing.started > 180.0
+            and not self.orders.froze(name, self._now() - CERTAIN)
+            and self.life.connected_for(name) > CERTAIN
+            and self._now() - controller.hearing.started > CERTAIN
         ]
         if not watching or not self.site.cloud.answers:
             return
         known = self.book.hosts()
-        for name, host in self.plant.hosts.items():
-            silent = self.life.silent_for(name) > 180.0 and self.life.dead_for(name) > 180.0
+        for name in self.plant.hosts:
+            silent = self.life.silent_for(name) > CERTAIN and self.life.dead_for(name) > CERTAIN
             if silent and name not in known and not self.nova.services[name]["forced_down"]:
                 self.foul("I4", f"{name} is dead for {self.life.dead_for(name):g} s, and no incident says so")
 
-    # -- who and when -------------------------------------------------------------------------------------------------------
+    # -- who and when -------------------------------------------------------------------------------------------------
 
     def _now(self) -> float:
         return self.site.clock.time
@@ -399,230 +399,3 @@ class Referee:
 
     def _region_of(self, host: str) -> str | None:
         return self.story.given.hosts[host].segment
-
-
-class Book:
-    """The journal's file, as anybody can read it."""
-
-    def __init__(self, path: str) -> None:
-        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def _all(self, sql: str, *values: t.Any) -> list[tuple[t.Any, ...]]:
-        return self._connection.execute(sql, values).fetchall()
-
-    def _one(self, sql: str, *values: t.Any) -> t.Any:
-        rows = self._all(sql, *values)
-        return rows[0][0] if rows else None
-
-    def run_of(self, process: str) -> str | None:
-        """The newest run of a process."""
-        sql = "SELECT id FROM runs WHERE json_extract(holder, '$.process') = ? ORDER BY id DESC LIMIT 1"
-        return t.cast(t.Optional[str], self._one(sql, process))
-
-    def open_runs(self) -> int:
-        return int(self._one("SELECT count(*) FROM runs WHERE state = 'open'"))
-
-    def claim(self, host: str) -> str | None:
-        return t.cast(t.Optional[str], self._one("SELECT run_id FROM claims WHERE host = ?", host))
-
-    def holds_any(self, run: str | None) -> bool:
-        return bool(self._one("SELECT count(*) FROM claims WHERE run_id = ?", run))
-
-    def verdict(self, run: str, host: str) -> str | None:
-        result = self._one("SELECT result FROM verdicts WHERE run_id = ? ORDER BY number DESC LIMIT 1", run)
-        return json.loads(result).get(host, {}).get("verdict") if result else None
-
-    def certified(self, run: str | None, host: str) -> bool:
-        """Whether this very run has a valid certificate."""
-        sql = "SELECT state FROM certificates WHERE run_id = ? AND host = ? ORDER BY number DESC LIMIT 1"
-        return self._one(sql, run, host) == "valid"
-
-    def certified_hosts(self) -> set[str]:
-        return {row[0] for row in self._all("SELECT host FROM certificates WHERE state = 'valid'")}
-
-    def vouched(self, host: str) -> bool:
-        """Whether a person says that it is off."""
-        rows = self._all("SELECT certificate FROM certificates WHERE host = ? AND state = 'valid'", host)
-        return any(json.loads(row[0])["kind"] == "operator" for row in rows)
-
-    def fenced_since(self, _seconds: float) -> set[str]:
-        """Stories are shorter than an hour."""
-        return {row[0] for row in self._all("SELECT host FROM certificates")}
-
-    def recovering(self) -> set[str]:
-        return {row[0] for row in self._all("SELECT host FROM incidents WHERE state = 'recovering'")}
-
-    def recovered(self) -> list[tuple[str, str]]:
-        return t.cast(t.Any, self._all("SELECT id, host FROM incidents WHERE state = 'recovered'"))
-
-    def hosts(self) -> set[str]:
-        return {row[0] for row in self._all("SELECT host FROM incidents")}
-
-    def line(self, vm: str, run: str | None) -> str | None:
-        sql = "SELECT state FROM ledger WHERE server_id = ? AND run_id = ? ORDER BY incident_id DESC LIMIT 1"
-        return t.cast(t.Optional[str], self._one(sql, vm, run))
-
-    def lines(self, incident: str) -> dict[str, Json]:
-        columns = ("server_id", "state", "target", "former_state", "reason")
-        sql = f"SELECT {', '.join(columns)} FROM ledger WHERE incident_id = ?"
-        return {row[0]: dict(zip(columns, row)) for row in self._all(sql, incident)}
-
-    def unfinished_use(self, host: str) -> bool:
-        return bool(self._one("SELECT count(*) FROM reserved_uses WHERE host = ? AND state = 'taken'", host))
-
-
-class Orders:
-    """What operators did, by the timeline."""
-
-    def __init__(self, story: Story, start: float) -> None:
-        self._events = [(start + moment.at, moment.event, moment.what) for moment in story.timeline]
-        self._hosts = story.given.hosts
-
-    def against(self, host: str, segment: str | None, now: float, limits_known: bool) -> str | None:
-        """A pause or disarm that covers a host."""
-        found = []
-        for at, event, what in self._events:
-            if at >= now:
-                break
-            if event == "resume":
-                kind = what.get("kind") if isinstance(what, dict) else None
-                found = [order for order in found if kind not in (None, order[0])]
-            elif event in ("pause", "disarm"):
-                covered = {"cloud": True, "segment": what.get("name") == segment, "host": what.get("name") == host}
-                lasts = what.get("for")
-                ended = lasts is not None and (at + lasts <= now + 1.0 or not limits_known)
-                if covered[what.get("scope", "cloud")] and not ended:
-                    found.append((event, what))
-        return f"{found[0][0]} {found[0][1]}" if found else None
-
-    def raised(self, kind: str, name: str, now: float) -> int:
-        """The highest number that a budget order allows."""
-        found = [0]
-        for at, event, what in self._events:
-            if at <= now and event == "resume" and not isinstance(what, dict):
-                found = [0]
-            if at <= now and event == "budget":
-                found.append(int(what.get("at_once", 0)))
-        return max(found)
-
-    def disabled(self, host: str, now: float) -> bool:
-        """Whether an operator disabled it, and nobody enabled it since."""
-        state = False
-        for at, event, what in self._events:
-            if at < now and event in ("disable", "enable") and host in self._named(what):
-                state = event == "disable"
-        return state
-
-    def froze(self, controller: str, since: float) -> bool:
-        """Whether a controller stood still at any time since."""
-        frozen = False
-        for at, event, what in self._events:
-            if what == controller and event in ("controller_freezes", "controller_thaws"):
-                if at >= since:
-                    return True
-                frozen = event == "controller_freezes"
-        return frozen
-
-    def enabled(self, host: str, now: float) -> bool:
-        """Whether an operator has ever taken it into service again."""
-        return any(at <= now and event == "enable" and host in self._named(what) for at, event, what in self._events)
-
-    def by_hand(self, process: str) -> str | None:
-        """The answer that a person gave with a run by hand; empty without one; None when nobody did."""
-        if not process.startswith("ada on "):
-            return None
-        hosts = re.sub(r"(\.\d+| lease)*$", "", process).split(" ")[2:]
-        given = [what for _at, event, what in self._events if event == "recover" and hosts == [what["hosts"]]]
-        return "recover" if any(what.get("answer") == "recover" for what in given) else ""
-
-    def answered(self, host: str, now: float) -> bool:
-        """Whether a question about it was answered with ``recover``."""
-        return any(
-            at <= now and event == "answer" and what["verdict"] == "recover" and host in self._named(what["hosts"])
-            for at, event, what in self._events
-        )
-
-    def _named(self, what: t.Any) -> list[str]:
-        if what == "all":
-            return list(self._hosts)
-        if isinstance(what, dict):
-            hosts = [n for n, h in self._hosts.items() if what.get("segment") in (None, h.segment)]
-            return hosts[: max(1, len(hosts) * int(what.get("percent", 100)) // 100)]
-        return list(what) if isinstance(what, list) else [what]
-
-
-class Life:
-    """Since when each host is what it is, by its own truth and by who could hear it."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.site, self.plant = stage.site, stage.plant
-        self.controllers = list(stage.controllers)
-        self._since: dict[tuple[str, ...], float] = {}
-        self.look()
-
-    def look(self) -> None:
-        """Something has changed."""
-        now = self.site.clock.time
-        for key, holds in self._states():
-            if holds:
-                self._since.setdefault(key, now)
-            else:
-                self._since.pop(key, None)
-
-    def _states(self) -> t.Iterator[tuple[tuple[str, ...], bool]]:
-        for controller in self.controllers:
-            yield ("connected", controller), self._connected(controller)
-        for name, host in self.plant.hosts.items():
-            beats = self.site.beats._beats(host)
-            shown = {controller: self._probed(controller, name) for controller in self.controllers}
-            heard = host.monitor and self.site.monitored and self._monitored(name)
-            yield ("healthy", name), self.plant.is_healthy(host)
-            yield ("dead", name), not host.lives
-            yield ("audible", name), beats or heard or any(shown.values())
-            yield ("silent", name), not (beats or heard or any(shown.values()))
-            yield ("dumping", name), host.power and host.system == "crashed"
-            for controller in self.controllers:
-                yield ("shown", name, controller), host.lives and (beats or shown[controller])
-
-    def _connected(self, machine: str) -> bool:
-        return all(self.site.links.reach(machine, CORE, network) for network in self.site.links.of(machine))
-
-    def _probed(self, machine: str, host: str) -> bool:
-        probe = self.site.topology["hosts"][host]["probe"]
-        return bool(probe) and self.plant.hears(machine, host, self.site.admin)
-
-    def _monitored(self, host: str) -> bool:
-        networks = [name for name in self.site.links.networks if name != self.site.bmc_network]
-        return any(self.plant.hears(name, host, network) for name in self.controllers for network in networks)
-
-    def _for(self, *key: str) -> float:
-        since = self._since.get(key)
-        return 0.0 if since is None else self.site.clock.time - since
-
-    def shown(self, host: str, machine: str) -> float:
-        """Seconds since a run on this machine can see that it lives."""
-        return self._for("shown", host, machine)
-
-    def healthy_for(self, host: str) -> float:
-        return self._for("healthy", host)
-
-    def audible_for(self, host: str) -> float:
-        return self._for("audible", host)
-
-    def silent_for(self, host: str) -> float:
-        return self._for("silent", host)
-
-    def dead_for(self, host: str) -> float:
-        return self._for("dead", host)
-
-    def connected_for(self, machine: str) -> float:
-        return self._for("connected", machine)
-
-    def audible_dump(self, host: str) -> float:
-        """Seconds since its crash kernel speaks, if a controller hears it."""
-        links, admin = self.site.links, self.site.admin
-        heard = any(links.reach(controller, host, admin) for controller in self.controllers)
-        return self._for("dumping", host) if heard else 0.0
