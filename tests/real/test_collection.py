@@ -69,7 +69,9 @@ def test_the_archive_has_what_users_need_and_nothing_of_the_workshop(archive: Pa
     workshop = ("build", "collections", "tests/output", "Makefile", "pyproject.toml", "dist")
     assert not [name for name in names if name.startswith(workshop) or name.startswith(".")]
     stories = {name for name in names if name.startswith("stories/")}
-    assert {f"stories/rack_loss/{name}" for name in ("README.md", "given.yml", "timeline.yml", "expected.log")} <= stories
+    assert {
+        f"stories/rack_loss/{name}" for name in ("README.md", "given.yml", "timeline.yml", "expected.log")
+    } <= stories
     assert not [name for name in names - stories if name.endswith((".pyc", ".tar.gz", ".log"))]
 
 
