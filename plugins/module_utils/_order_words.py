@@ -31,7 +31,7 @@ def seconds(text: str, option: str) -> float:
         found = sum(float(number) * _UNITS[unit] for number, unit in parts)
     else:
         raise ConfigError(f"{option}: {text!r} is not a duration; write 90 (seconds), 30m, 2h, 1h30m or 1d")
-    if not found > 0:
+    if found <= 0:
         raise ConfigError(f"{option}: must be longer than 0 seconds, not {text!r}")
     return found
 

@@ -95,7 +95,7 @@ def _moment(entry: t.Any, path: str, events: t.Collection[str]) -> Moment:
     at = seconds(rest.pop("at"), f"{path}.at")
     if len(rest) != 1:
         raise ConfigError(f"{path}: must have one event beside 'at', not {', '.join(rest) or 'none'}.")
-    [(event, what)] = rest.items()
+    event, what = next(iter(rest.items()))
     return Moment(at, event, what, f"{path}.{event}")
 
 

@@ -71,7 +71,7 @@ def _tried(lab: Lab, names: t.Mapping[str, str], call: t.Callable[[], t.Any]) ->
         said = str(error.facts.get("answer") or "")
         for key, name in names.items():
             said = said.replace(key, name)
-        return [error.facts.get("status"), said.split("\n")[0]]
+        return [error.facts.get("status"), said.partition("\n")[0]]
     return "accepted"
 
 

@@ -19,7 +19,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._networks im
     uncovered,
 )
 
-NAMES = ["admin", "bmc", "storage", "tenant"]
+NAMES = ("admin", "bmc", "storage", "tenant")
 
 
 def rule(lost: str = "", alive: str = "", then: str = "recover") -> dict[str, t.Any]:

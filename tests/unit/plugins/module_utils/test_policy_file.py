@@ -18,7 +18,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_sche
 
 Json = dict[str, t.Any]
 Place = tuple[t.Any, ...]
-SEGMENTS, DOMAINS = ["rack1", "rack2"], ["pdu-a", "pdu-b"]
+SEGMENTS, DOMAINS = ("rack1", "rack2"), ("pdu-a", "pdu-b")
 
 
 def parsed(text: str, domains: t.Collection[str] = DOMAINS) -> Policy:

@@ -149,7 +149,7 @@ def test_an_agent_that_lays_down_its_arms_meanwhile_gives_no_proof() -> None:
 @pytest.mark.parametrize(
     ("witnesses", "words"),
     [
-        (lambda clock: Witnesses(clock), "never heard"),
+        (Witnesses, "never heard"),
         (lambda clock: Witnesses(clock, seen(armed=False)), "not armed when ctl1"),
         (lambda clock: Witnesses(clock, seen(), seen("ctl2", armed=False)), "not armed when ctl2"),
         (lambda clock: None, "which this task does not read"),
