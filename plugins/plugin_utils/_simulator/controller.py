@@ -36,6 +36,7 @@ class Controller:
         self.busy: set[str] = set()
         self._recording: set[str] = set()
         self._away: set[str] = set()
+        self._looked_back = False
         self.site.processes.spawn(self.name, self.name, functools.partial(self._loop, delay))
 
     def stop(self) -> None:
@@ -58,8 +59,9 @@ class Controller:
         """One step of the loop."""
         snapshot = self._snapshot()
         verdicts = core.due(self.memory, self._decide(snapshot), self.site.clock.time)
-        self._close(core.heard_again(self.memory, verdicts))
-        changed = core.news(self.memory, verdicts)
+        self._close(core.heard_again(self.memory, verdicts, snapshot["suspects"]))
+        self._close(self._left_open(snapshot["suspects"]))
+        changed = core.news(self.memory, verdicts, snapshot["suspects"])
         self._tell(changed, verdicts)
         hosts = [host for host, verdict in verdicts.items() if verdict["verdict"] == "recover"]
         other = [host for host in changed if verdicts[host]["verdict"] != "recover"]
@@ -68,7 +70,7 @@ class Controller:
             self._run(hosts)
         if other and self.hearing.reaches_journal():
             self._recording.update(other)
-            work = functools.partial(self._record, other, sorted(verdicts))
+            work = functools.partial(self._record, other, snapshot["suspects"])
             self.site.processes.spawn(f"{self.name} writes of {' '.join(other)}", self.name, work)
 
     def _decide(self, snapshot: Json) -> dict[str, Json]:
@@ -79,12 +81,24 @@ class Controller:
         suspects = self.hearing.suspects(self.busy | self._away)
         if not suspects and not self.busy:  # nothing that could be a storm either
             core.calm(self.memory, self.site.clock.time)
+            self._note_storm(False)
             return {"suspects": []}
         known = facts.of_journal(self.site, suspects) if suspects and self.hearing.reaches_journal() else {}
         return self._with_storm(self.hearing.snapshot(suspects, "responder", known))
 
     def _with_storm(self, snapshot: Json) -> Json:
-        return {**snapshot, "storm": core.storm(self.memory, snapshot, self.site.policy, self.site.clock.time)}
+        mine = core.storm(self.memory, snapshot, self.site.policy, self.site.clock.time)
+        if not self.hearing.reaches_journal():
+            return {**snapshot, "storm": mine}
+        self._note_storm(mine["silent_for"] is not None)
+        return {**snapshot, "storm": core.later(mine, self.site.journal.storm(self.site.region))}
+
+    def _note_storm(self, blowing: bool) -> None:
+        """For those who have not watched all the time: other controllers, this one after a restart, people."""
+        if not (blowing or (self.memory.storm_noted and self._watched())) or not self.hearing.reaches_journal():
+            return
+        self.site.journal.note_storm(self.site.region, blowing)
+        self.memory.storm_noted = blowing
 
     def _tell(self, changed: list[str], verdicts: dict[str, Json]) -> None:
         together: dict[tuple[str, ...], list[str]] = {}
@@ -106,6 +120,17 @@ class Controller:
             self.site.journal.set_incident(incident["id"], "closed", "it is heard again")
         if open_:
             self.say(f"{names(incident['host'] for incident in open_)}: heard again, closed")
+
+    def _left_open(self, suspects: t.Container[str]) -> list[str]:
+        """Once: hosts that are well, but about which a former program had left an incident open."""
+        if self._looked_back or not self._watched() or not self.hearing.reaches_journal():
+            return []
+        self._looked_back = True
+        open_ = self.site.journal.incidents(state=["open", "held"])
+        return [incident["host"] for incident in open_ if incident["host"] not in suspects]
+
+    def _watched(self) -> bool:
+        return self.site.clock.time - self.hearing.started >= float(self.site.policy["gates"]["start_grace"])
 
     # -- runs ----------------------------------------------------------------------------------------------------
 
@@ -164,7 +189,7 @@ class Controller:
         site, known = self.site, facts.of_journal(self.site, hosts)
         known["answers"] = [*known["answers"], *assumed]
         if caller == "operator":
-            snapshot = {**self.hearing.by_hand(hosts, known), "storm": core.storm_known(self.memory, site.clock.time)}
+            snapshot = self.hearing.by_hand(hosts, known)
         else:
             snapshot = self._with_storm(self.hearing.snapshot(hosts, caller, known))
         if answer:

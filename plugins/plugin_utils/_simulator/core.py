@@ -30,14 +30,18 @@ class Memory:
     """What a responder keeps between two looks.
 
     :param said: The last verdict of each suspect, its gate, and the reason of a question, which an answer belongs to.
+    :param asked: All suspects when that was said first.
+    :param storm_noted: Whether a storm may stand in the journal that has not ended there.
     :param quiet: Looks in which they did not change.
     :param not_before: When hosts may be taken up again, and how often they were.
     """
 
     said: dict[str, tuple[str, str | None, str]] = dataclasses.field(default_factory=dict)
+    asked: dict[str, frozenset[str]] = dataclasses.field(default_factory=dict)
     quiet: int = 0
     storm_since: float | None = None
     storm_ended: float | None = None
+    storm_noted: bool = True
     not_before: dict[str, tuple[float, int]] = dataclasses.field(default_factory=dict)
 
 
@@ -47,7 +51,11 @@ def storm(memory: Memory, snapshot: Json, policy: Json, now: float) -> Json:
         memory.storm_since = now if memory.storm_since is None else memory.storm_since
     else:
         calm(memory, now)
-    return storm_known(memory, now)
+    since, ended = memory.storm_since, memory.storm_ended
+    return {
+        "silent_for": None if since is None else now - since,
+        "ended_ago": None if ended is None or since is not None else now - ended,
+    }
 
 
 def calm(memory: Memory, now: float) -> None:
@@ -56,13 +64,11 @@ def calm(memory: Memory, now: float) -> None:
         memory.storm_since, memory.storm_ended = None, now
 
 
-def storm_known(memory: Memory, now: float) -> Json:
-    """The same without looking anew."""
-    since, ended = memory.storm_since, memory.storm_ended
-    return {
-        "silent_for": None if since is None else now - since,
-        "ended_ago": None if ended is None or since is not None else now - ended,
-    }
+def later(mine: Json, noted: Json) -> Json:
+    """Of what was seen here and what stands in the journal, what keeps hands off for longer."""
+    ages = [it["ended_ago"] for it in (mine, noted) if it["ended_ago"] is not None]
+    silent = [it["silent_for"] for it in (mine, noted) if it["silent_for"] is not None]
+    return {"silent_for": max(silent, default=None), "ended_ago": None if silent else min(ages, default=None)}
 
 
 def due(memory: Memory, verdicts: t.Mapping[str, Json], now: float) -> dict[str, Json]:
@@ -74,10 +80,18 @@ def due(memory: Memory, verdicts: t.Mapping[str, Json], now: float) -> dict[str,
     }
 
 
-def news(memory: Memory, verdicts: t.Mapping[str, Json]) -> list[str]:
-    """The hosts whose verdict is not what it was at the last look; forgets those that are no suspects any more."""
+def news(memory: Memory, verdicts: t.Mapping[str, Json], suspects: t.Collection[str]) -> list[str]:
+    """The hosts whose verdict is not what it was at the last look; forgets those that are no suspects any more.
+
+    A question is news again when there are further suspects: an answer is one to what was known when it was asked.
+    """
     found = {host: _said(verdict) for host, verdict in verdicts.items()}
-    changed = [host for host, what in found.items() if memory.said.get(host) != what]
+    changed = [
+        host
+        for host, what in found.items()
+        if memory.said.get(host) != what or (what[0] == "ask" and not memory.asked[host].issuperset(suspects))
+    ]
+    memory.asked.update(dict.fromkeys(changed, frozenset(suspects)))
     memory.quiet = 0 if changed or not found else memory.quiet + 1
     memory.said = found
     return changed
@@ -92,10 +106,10 @@ def next_look(memory: Memory) -> float:
     return min(LOOK * 2 ** min(memory.quiet // 3, 10), _LONGEST_LOOK)
 
 
-def heard_again(memory: Memory, verdicts: t.Mapping[str, Json]) -> list[str]:
-    """Former suspects that are none any more, and that nothing was done to. To be called before :func:`news`."""
-    waiting = [host for host, (verdict, _gate, _reason) in memory.said.items() if verdict != "recover"]
-    return sorted(host for host in waiting if host not in verdicts)
+def heard_again(memory: Memory, verdicts: t.Mapping[str, Json], suspects: t.Collection[str]) -> list[str]:
+    """Former suspects that are none any more, and that nothing was done to, or in vain. Call it before :func:`news`."""
+    waiting = {host for host, (verdict, _gate, _reason) in memory.said.items() if verdict != "recover"}
+    return sorted((waiting - set(verdicts)) | (set(memory.not_before) - set(suspects)))
 
 
 def ended(memory: Memory, host: str, outcome: str, now: float) -> None:
