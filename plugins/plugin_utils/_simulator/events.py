@@ -215,7 +215,7 @@ def delete(stage: Stage, what: t.Any, path: str) -> Act:
     def act() -> None:
         for vm in vms:
             stage.site.nova.delete(vm)
-            stage.site.homes.pop(vm)
+            stage.site.homes.pop(vm, None)
             stage.site.running.discard(vm)
             for host in stage.plant.hosts.values():
                 host.guests.pop(vm, None)

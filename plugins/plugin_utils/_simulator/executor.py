@@ -71,7 +71,7 @@ class SimulatedWorld(RealWorld):
     """See :class:`_evacuation_contract.World`: only clock, threads and endpoints are simulated."""
 
     def __init__(self, site: Site, machine: str, run: Run, probes: t.Mapping[str, list[str]], say: t.Any) -> None:
-        self.site = site
+        self.site, self._machine = site, machine
         api = t.cast(t.Any, Api(machine, site.cloud, site.beats, site.processes))
         super().__init__(api, run, probes, SILENT_FOR, t.cast(t.Any, None), say)
         service = functools.partial(_compute.compute_service, api)
@@ -98,6 +98,14 @@ class SimulatedWorld(RealWorld):
         """The same."""
         super().record(line)
         self.site.reached(line.ledger_state())
+
+    def take_reserved(self, host: str, instead_of: str) -> str:
+        """The same, and it is logged."""
+        why_not = super().take_reserved(host, instead_of)
+        if not why_not:
+            self.site.log.say(f"{self._machine}: {self.site.run_name(self._run.id)}: reserved host {host} taken")
+            self.site.reached("reserved_taken")
+        return why_not
 
     def problems(self, server: Json) -> list[str]:
         """Ports and volumes."""

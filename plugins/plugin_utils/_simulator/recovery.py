@@ -139,6 +139,7 @@ class Recovery:
             _reserved.taking(self.api, service, None).carry_out(self.api, run)
             if service["status"] == "disabled":
                 self.say(f"reserved host {host} taken")
+                self.site.reached("reserved_taken")
 
     def _evacuate(self, run: SimulatedRun, hosts: list[str], plan: Json) -> None:
         lines = [host_evacuate._ledger_line(entry, run) for entry in plan["lines"]]
@@ -165,7 +166,7 @@ class Recovery:
         run.check(orders=False)
         found = _recovery.finish(self.site.journal, self.id)
         outcomes = "; ".join(_outcome(entry) for entry in found["hosts"])
-        for line in _left_behind(found["ledger"]):
+        for line in _remarks(found["ledger"]):
             self.say(line)
         counts = collections.Counter(line["state"] for line in found["ledger"])
         told = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none"
@@ -209,11 +210,11 @@ def _moves(plan: Json) -> str:
     return f"{sum(going.values())} VMs" + (f": {to}" if to else "") + rest
 
 
-def _left_behind(ledger: t.Sequence[Json]) -> list[str]:
+def _remarks(ledger: t.Sequence[Json]) -> list[str]:
     """``pending cmp01-vm1, cmp01-vm2: no room …``: VMs that share state and reason share a line."""
     vms: dict[tuple[str, str], list[str]] = {}
     for line in ledger:
-        if line["state"] != "verified":
+        if line["state"] != "verified" or line["reason"]:
             vms.setdefault((line["state"], _short(line["reason"] or "no reason")), []).append(line["name"])
     return [f"{state} {names(found)}: {reason}" for (state, reason), found in sorted(vms.items())]
 
