@@ -358,7 +358,7 @@ class Referee:
             return
         for name, host in self.story.given.hosts.items():
             service = self.nova.services[name]
-            used = any(it["OS-EXT-SRV-ATTR:host"] == name for it in self.nova.servers.values())
+            used = self.nova.held_on(name)
             touched = (
                 self.orders.enabled(name, self._now()) or name in self.plant.dark or not self.plant.hosts[name].lives
             )

@@ -23,6 +23,14 @@ _NETWORKS = ("admin", "storage", "tenant", "bmc")
 _BMCS = ("slow", "lying", "deaf", "unreachable", "locked", "same_power", "objects", "very_slow")
 _STATES = ("active", "stopped", "error", "paused", "suspended", "rescued")
 _LEVELS = ([["bmc"]], [["bmc"], ["pdu"]], [["bmc", "pdu"]], [["bmc"], ["operator"]], [["operator"]])
+_STEPS = (
+    "claimed", "forced_down", "fencing", "fenced", "reserved_taken", "planned", "requesting", "requested", "landed",
+    "started", "verified", "evacuated",
+)  # fmt: skip
+_ENDS = (
+    "slow", "very_slow", "no_host", "breaks", "lost", "times_out", "is_lost", "never", "is_refused", "errs",
+    "is_unavailable",
+)  # fmt: skip
 _DOMAINS = ("pdu-a", "pdu-b")
 
 
@@ -80,13 +88,24 @@ def timelines(draw: Draw, given: Json) -> list[Json]:
     victims = draw(st.lists(st.sampled_from(cast.hosts), min_size=1, max_size=3, unique=True))
     at = float(CALM)
     events: list[Json] = []
+    if draw(_seldom):
+        events += draw(_crashes(cast))
     if draw(_mostly):
         events.append({"at": at, draw(st.sampled_from(("hang", "die", "crash"))): victims[0]})
         at += draw(st.sampled_from(_PAUSES))
     for _number in range(draw(st.integers(0 if events else 1, 8))):
         events.append({"at": at, **draw(_events(cast, victims))})
         at += draw(st.sampled_from(_PAUSES))
-    return events
+    return sorted(events, key=lambda event: float(event["at"]))
+
+
+@st.composite
+def _crashes(draw: Draw, cast: Cast) -> list[Json]:
+    """A controller is killed as soon as a run of it has got somewhere, and may start again."""
+    who = draw(st.sampled_from(cast.controllers))
+    crash = {"at": CALM - 1.0, "controller_dies_at": {"controller": who, "step": draw(st.sampled_from(_STEPS))}}
+    again = {"at": CALM + draw(st.sampled_from((30.0, 40.0, 60.0, 95.0))), "controller_starts": who}
+    return [crash, again] if draw(st.booleans()) else [crash]
 
 
 class Cast:
@@ -222,10 +241,15 @@ def _evacuations(cast: Cast, victims: list[str]) -> st.SearchStrategy[t.Any]:
     return st.fixed_dictionaries(
         {
             "vms": st.lists(st.sampled_from(vms), min_size=1, max_size=3, unique=True),
-            "end": st.sampled_from(("slow", "very_slow", "no_host", "breaks", "lost", "times_out", "is_lost")),
+            "end": st.sampled_from(_ENDS),
             "times": st.integers(1, 3),
         }
     )
+
+
+def _deleted(cast: Cast, victims: list[str]) -> st.SearchStrategy[t.Any]:
+    vms = [vm for host in victims for vm in cast.vms[host]] or [vm for found in cast.vms.values() for vm in found]
+    return st.sampled_from([[vm] for vm in vms] or [[]])
 
 
 def _scope(cast: Cast, victims: list[str]) -> st.SearchStrategy[Json]:
@@ -246,7 +270,7 @@ def _budget(cast: Cast, victims: list[str]) -> st.SearchStrategy[t.Any]:
 
 
 def _recover(cast: Cast, victims: list[str]) -> st.SearchStrategy[t.Any]:
-    base = {"hosts": _victim(cast, victims), "on": _controller(cast, victims)}
+    base = {"hosts": _victim(cast, victims), "controller": _controller(cast, victims)}
     answers = {"answer": st.sampled_from(("recover", "hold"))}
     return st.fixed_dictionaries(base) | st.fixed_dictionaries({**base, **answers})
 
@@ -302,6 +326,9 @@ _KINDS: dict[str, t.Callable[[Cast, list[str]], st.SearchStrategy[t.Any]]] = {
     "controller_starts": _controller,
     "controller_reboots": _controller,
     "clock_jumps": _jump,
+    "delete": _deleted,
+    "fence_check": _many,
+    "monitor_starts": _many,
     "signals_late": _late,
     "controller_freezes": _controller,
     "controller_thaws": _controller,

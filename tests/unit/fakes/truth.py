@@ -19,7 +19,7 @@ class Orders:
 
     def against(self, host: str, segment: str | None, now: float, limits_known: bool) -> str | None:
         """A pause or disarm that covers a host."""
-        found = []
+        found: list[tuple[str, t.Any]] = []
         for at, event, what in self._events:
             if at >= now:
                 break
