@@ -131,8 +131,17 @@ class Life:
         return bool(probe) and self.plant.hears(machine, host, self.site.admin)
 
     def _monitored(self, host: str) -> bool:
+        """Whether its monitor is heard by a controller, or by a host of its segment that one hears."""
+        return self._hears(self.controllers, host) or self._hears(self._reporters(host), host)
+
+    def _reporters(self, host: str) -> list[str]:
+        segment = self.plant.hosts[host].segment
+        near = [it.name for it in self.plant.hosts.values() if it.segment == segment and it.monitor and it.name != host]
+        return [name for name in near if self._hears(self.controllers, name)]
+
+    def _hears(self, machines: list[str], host: str) -> bool:
         networks = [name for name in self.site.links.networks if name != self.site.bmc_network]
-        return any(self.plant.hears(name, host, network) for name in self.controllers for network in networks)
+        return any(self.plant.hears(name, host, network) for name in machines for network in networks)
 
     def _for(self, *key: str) -> float:
         since = self._since.get(key)
