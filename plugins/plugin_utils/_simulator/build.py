@@ -49,6 +49,7 @@ def build(given: Given, policy: Json | None = None) -> Site:
     for number, name in enumerate(given.controllers, 1):
         site.clocks[name] = MachineClock(since=clock.time - 10_000.0 * number)
     _servers(site, given)
+    cloud.hypervisors = {name: host.hypervisor for name, host in given.hosts.items() if host.hypervisor}
     nova.on_start, nova.works = plant.start_guest, plant.works
     plant.ours = lambda vm, host: _is_at(nova, vm, host)
     plant.on_boot = nova.host_returns
@@ -91,7 +92,7 @@ def _topology(given: Given) -> Json:
                 "role": host.role,
                 "zone": "nova",
                 "failure_domain": host.domain,
-                "hypervisor_hostname": name,
+                "hypervisor_hostname": host.hypervisor or name,
                 "hypervisor_id": f"rp-{name}",
                 "fencing_levels": len(host.levels),
                 "probe": [f"tcp://{name}:22"] if host.probe else [],

@@ -30,6 +30,8 @@ class FakeCloud:
         self.changes: list[tuple[str, str, t.Any]] = []
         self.microversion: str | None = None
         self.answers = True
+        #: Names that hypervisors report, where they are not those of the services.
+        self.hypervisors: dict[str, str] = {}
         self.control = {"nova-conductor": "up", "nova-scheduler": "up"}
 
     def supports(self, microversion: str) -> bool:
@@ -84,9 +86,13 @@ class FakeCloud:
     def _get_servers(self, rest: list[str], params: Json, body: Json) -> Json:
         if rest != ["detail"]:
             server = self.nova.server(rest[0])
-            return {"server": server} if server else _not_found(rest[0])
+            return {"server": self._shown(server)} if server else _not_found(rest[0])
         on_host = [it for it in self.nova.servers.values() if it["OS-EXT-SRV-ATTR:host"] == params["host"]]
-        return {"servers": [dict(server) for server in on_host]}
+        return {"servers": [self._shown(server) for server in on_host]}
+
+    def _shown(self, server: Json) -> Json:
+        host = server["OS-EXT-SRV-ATTR:host"]
+        return {**server, "OS-EXT-SRV-ATTR:hypervisor_hostname": self.hypervisors.get(host, host)}
 
     def _post_servers(self, rest: list[str], params: Json, body: Json) -> Json:
         [(action, options)] = body.items()

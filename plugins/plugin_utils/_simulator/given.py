@@ -60,6 +60,7 @@ HOST_KEYS = {
     "switches": "the host that its BMC really switches",
     "room": "VMs that fit",
     "probe": "whether it has a probe",
+    "hypervisor": "the name that its hypervisor reports, if that is another one",
     "means": "the hosts that its reported name may mean",
 }
 VM_KEYS = {
@@ -102,6 +103,7 @@ class HostGiven:
     probe: bool = True
     watchdog: str = "armed"
     means: list[str] | None = None
+    hypervisor: str | None = None
     stranger: bool = False
 
 

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator import core
+
+ASKS = {"verdict": "ask", "gate": "budget", "reason": "2 hosts at once"}
+RECOVERS = {"verdict": "recover", "gate": None, "reason": "all gates passed"}
+
+
+def test_a_question_is_news_again_when_there_are_further_suspects() -> None:
+    memory = core.Memory()
+    assert core.news(memory, {"cmp02": ASKS}, ["cmp02"]) == ["cmp02"]
+    assert core.news(memory, {"cmp02": ASKS}, ["cmp02"]) == []
+    assert core.news(memory, {"cmp01": ASKS, "cmp02": ASKS}, ["cmp01", "cmp02"]) == ["cmp01", "cmp02"]
+
+
+def test_a_suspect_that_waits_for_its_next_try_makes_a_question_news_too() -> None:
+    memory = core.Memory()
+    core.news(memory, {"cmp02": ASKS}, ["cmp02"])
+    assert core.news(memory, {"cmp02": ASKS}, ["cmp01", "cmp02"]) == ["cmp02"]
+
+
+def test_a_question_stays_the_same_when_there_are_fewer_suspects() -> None:
+    memory = core.Memory()
+    core.news(memory, {"cmp01": ASKS, "cmp02": ASKS}, ["cmp01", "cmp02"])
+    assert core.news(memory, {"cmp02": ASKS}, ["cmp02"]) == []
+
+
+def test_a_host_that_was_held_is_heard_again_only_when_it_is_no_suspect_any_more() -> None:
+    memory = core.Memory()
+    core.news(memory, {"cmp01": RECOVERS}, ["cmp01"])
+    core.ended(memory, "cmp01", "held", 0.0)
+    assert core.heard_again(memory, {}, ["cmp01"]) == []
+    assert core.heard_again(memory, {}, []) == ["cmp01"]
