@@ -24,7 +24,7 @@ def judged(schedule: tuple[Json, t.Sequence[Json]]) -> tuple[Referee, Played]:
 
 
 @given(schedules())
-@examples(250)
+@examples(200)
 def test_no_invariant_is_broken_whatever_happens(schedule: tuple[Json, list[Json]]) -> None:
     referee, _played = judged(schedule)
     for what in sorted(referee.seen):
@@ -45,7 +45,7 @@ def _calm_clouds(draw: t.Callable[..., t.Any]) -> Json:
 
 
 @given(_calm_clouds(), st.sampled_from(("die", "hang", "crash")))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_a_single_lost_host_is_recovered_in_any_cloud_so_that_doing_nothing_is_no_way_out(
     cloud: Json, how: str
 ) -> None:
