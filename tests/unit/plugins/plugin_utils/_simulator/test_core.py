@@ -31,3 +31,11 @@ def test_a_host_that_was_held_is_heard_again_only_when_it_is_no_suspect_any_more
     core.ended(memory, "cmp01", "held", 0.0)
     assert core.heard_again(memory, {}, ["cmp01"]) == []
     assert core.heard_again(memory, {}, []) == ["cmp01"]
+
+
+def test_a_storm_that_another_one_noted_keeps_hands_off_too() -> None:
+    calm = {"silent_for": None, "ended_ago": None}
+    over = {"silent_for": None, "ended_ago": 50.0}
+    assert core.later(calm, over) == core.later(over, calm) == over
+    assert core.later(over, {"silent_for": None, "ended_ago": 20.0})["ended_ago"] == 20.0
+    assert core.later(over, {"silent_for": 9.0, "ended_ago": None}) == {"silent_for": 9.0, "ended_ago": None}

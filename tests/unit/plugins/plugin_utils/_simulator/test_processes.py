@@ -113,3 +113,33 @@ def test_outside_of_processes_sleeping_lets_time_pass() -> None:
     clock, processes, _seen = site()
     processes.sleep(4.0)
     assert clock.time == 1004.0
+
+
+def test_a_frozen_process_goes_on_later_where_it_stood() -> None:
+    clock, processes, seen = site()
+
+    def work(name: str) -> None:
+        processes.sleep(2.0)
+        seen.append((clock.time - 1000.0, name))
+
+    processes.spawn("frozen", "ctl1", lambda: work("frozen"))
+    processes.spawn("other", "ctl2", lambda: work("other"))
+    clock.advance(1.0)
+    processes.freeze(["ctl1"])
+    clock.advance(9.0)
+    assert seen == [(2.0, "other")]
+    processes.thaw(["ctl1"])
+    clock.advance(1.0)
+    assert seen == [(2.0, "other"), (10.0, "frozen")]
+
+
+def test_a_frozen_process_can_be_killed() -> None:
+    clock, processes, seen = site()
+    process = processes.spawn("frozen", "ctl1", lambda: (processes.sleep(2.0), seen.append((clock.time, "ran")))[1])
+    clock.advance(1.0)
+    processes.freeze(["ctl1"])
+    processes.kill_machine("ctl1")
+    processes.thaw(["ctl1"])
+    clock.advance(9.0)
+    assert seen == []
+    assert process.done
