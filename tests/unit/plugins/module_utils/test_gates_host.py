@@ -84,7 +84,7 @@ def test_a_gate_closes(gate: str, facts: t.Any, by_responder: str, by_hand: str)
         {"status": "disabled", "disabled_reason": "openstack_ha: failed, run 1"},
         {"status": "disabled", "disabled_reason": "AUTO: Connection to libvirt lost: 1"},
         {"status": "disabled", "disabled_reason": "spare", "role": "reserved"},
-        {"kdump": {"last": 11.0, "for": 40.0}},
+        {"kdump": {"last": 26.0, "for": 40.0}},
         {"kdump": {"last": 1.0, "for": 300.0}},
         {"kdump": NOT_GIVEN},
         {"witnesses": {"nova": "up", "ctl1": "down", "probe": "down"}},
@@ -160,7 +160,7 @@ def test_policy_says_what_becomes_of_a_host_that_an_operator_had_disabled(choice
 
 @pytest.mark.parametrize(
     ("dump", "look_again"),
-    [({"last": 3.0, "for": 40.0}, 7.0), ({"last": 1.0, "for": 299.0}, 1.0), ({"for": 40.0}, 260.0), ({}, None)],
+    [({"last": 3.0, "for": 40.0}, 22.0), ({"last": 1.0, "for": 299.0}, 1.0), ({"for": 40.0}, 260.0), ({}, None)],
 )
 def test_a_dump_is_waited_for_until_it_is_quiet_or_its_time_is_up(dump: t.Any, look_again: float | None) -> None:
     assert verdict(case({"kdump": dump}))["look_again"] == look_again
