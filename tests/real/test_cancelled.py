@@ -17,7 +17,7 @@ from scenes import HOST, RACK, Recovery, assert_recovered, finish, slow_spawns, 
 
 
 def half_way(playbooks: Playbooks) -> bool:
-    return {"verified", "requested"} <= set(states(playbooks))
+    return {"landed", "requested"} <= set(states(playbooks))
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

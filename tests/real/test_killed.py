@@ -44,8 +44,8 @@ class Moment:
     reached: t.Callable[[Bed, Playbooks], t.Any]
 
 
-def _one_done_one_under_way(_cloud: Bed, playbooks: Playbooks) -> bool:
-    return {"verified", "requested"} <= set(states(playbooks))
+def _one_landed_one_under_way(_cloud: Bed, playbooks: Playbooks) -> bool:
+    return {"landed", "requested"} <= set(states(playbooks))
 
 
 MOMENTS = {
@@ -71,7 +71,7 @@ MOMENTS = {
         lambda cloud: cloud.fail_api(**EVACUATE, when="after", status=0, seconds=10),
         lambda cloud, _playbooks: evacuations(cloud),
     ),
-    "half way": Moment(slow_spawns, _one_done_one_under_way),
+    "half way": Moment(slow_spawns, _one_landed_one_under_way),
 }
 
 
