@@ -31,12 +31,15 @@ def make_plan(
     failed: t.Sequence[str],
     ledger: t.Iterable[Json] = (),
     join_aggregates: bool = False,
+    silent: t.Container[str] = (),
 ) -> Json:
     """Plan the recovery of all VMs of the failed hosts, as one plan.
 
     :param topology: The variable ``ha_topology`` of the inventory plugin.
     :param ledger: Lines that an earlier run of the same incident wrote.
     :param join_aggregates: Reserved hosts that are taken will join the aggregates of the host that they help.
+    :param silent: Hosts that nobody hears; Nova may take them for up for a while yet, and what is sent there stays
+        under way for ever.
     :returns: ``lines`` in order, ``room`` left on targets, ``reserved_hosts`` that the plan uses, and
         ``reserved_for``: the failed host that each of them helps first. The ``reserves`` of a line are reserved
         hosts that are taken only when all its ``alternates`` have refused it.
@@ -45,7 +48,7 @@ def make_plan(
         if host not in topology["hosts"] or not topology["hosts"][host].get("segment"):
             raise ConfigError(f"{host} is in no failover segment, so no plan can be made for it.")
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        return _Planning(cloud, topology, list(failed), ledger, join_aggregates, pool).result()
+        return _Planning(cloud, topology, list(failed), ledger, join_aggregates, silent, pool).result()
 
 
 class _Planning:
@@ -56,6 +59,7 @@ class _Planning:
         failed: list[str],
         ledger: t.Iterable[Json],
         join_aggregates: bool,
+        silent: t.Container[str],
         pool: concurrent.futures.ThreadPoolExecutor,
     ) -> None:
         self._cloud = cloud
@@ -63,6 +67,7 @@ class _Planning:
         self._segments = topology["segments"]
         self._failed = failed
         self._join_aggregates = join_aggregates
+        self._silent = silent
         self._ledger = {line["server_id"]: line for line in ledger}
         services = pool.submit(_compute.services, cloud, binary="nova-compute")
         groups = pool.submit(_compute.server_groups, cloud)
@@ -101,9 +106,9 @@ class _Planning:
         ]
 
     def _usable(self, target: Host) -> bool:
-        """Up, and enabled; or reserved, which is disabled until it is needed."""
+        """Heard, up, and enabled; or reserved, which is disabled until it is needed."""
         service = self._services.get(target.name)
-        if not service or service["state"] != "up" or service.get("forced_down"):
+        if target.name in self._silent or not service or service["state"] != "up" or service.get("forced_down"):
             return False
         kept_free = target.role == "reserved" and "maintenance" not in (service["disabled_reason"] or "").lower()
         return service["status"] == "enabled" or kept_free

@@ -14,6 +14,8 @@ description:
     Placement, and returns a plan as data. Nothing is changed.
   - Several failed hosts share one plan, with one order of priority and one account of the room that is left.
   - VMs are spread over the hosts of their segment. Nova checks each target again when it is asked.
+  - With O(run_id), hosts that nobody heard when that run was decided on are no targets, also while Nova still takes
+    them for up.
 extends_documentation_fragment:
   - openstack_ha.recovery.attributes
   - openstack_ha.recovery.attributes.both_groups
@@ -112,7 +114,7 @@ counts:
 import collections
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _run
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, connect
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Json, connect
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._planning import make_plan
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
 
@@ -120,12 +122,14 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import
 def run(call: Call) -> Result:
     """Make the plan."""
     hosts = call.params["hosts"]
-    ledger = []
+    ledger: list[Json] = []
+    silent: list[str] = []
     with _run.attached(call.params, hosts, orders=False) as recovery:
         if recovery:
             hosts = [host for host in hosts if not recovery.is_held(host)]
-            ledger = recovery.ledger(hosts)
-        plan = make_plan(connect(call.params), call.params["topology"], hosts, ledger, call.params["join_aggregates"])
+            ledger, silent = recovery.ledger(hosts), recovery.silent()
+        topology, join = call.params["topology"], call.params["join_aggregates"]
+        plan = make_plan(connect(call.params), topology, hosts, ledger, join, silent)
     counts = collections.Counter(line["step"] for line in plan["lines"])
     return {"changed": False, "counts": dict(counts), "hosts": hosts, **plan}
 

@@ -129,7 +129,7 @@ class Recovery:
 
     def _plan(self, run: SimulatedRun, hosts: list[str]) -> Json:
         run.check()
-        plan = make_plan(self.api, self.site.topology, hosts, run.ledger(hosts))
+        plan = make_plan(self.api, self.site.topology, hosts, run.ledger(hosts), silent=run.silent())
         self.reserved = plan["reserved_hosts"]
         return plan
 

@@ -38,6 +38,13 @@ def test_a_vm_is_described_for_the_executor() -> None:
     assert line["need"] == {"VCPU": 1, "MEMORY_MB": 1024}
 
 
+def test_a_silent_host_is_no_target_although_nova_takes_it_for_up() -> None:
+    site = Site(targets=2)
+    site.vm("a")
+    found = make_plan(t.cast(t.Any, site.cloud), site.topology, [DEAD], silent=["cmp02"])
+    assert [(line["target"], line["alternates"]) for line in found["lines"]] == [("cmp03", [])]
+
+
 def test_the_room_that_is_left_is_what_placement_has_less_the_plan() -> None:
     site = Site(targets=1)
     site.nova.add("there", "cmp02")
