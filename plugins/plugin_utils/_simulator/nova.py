@@ -197,6 +197,10 @@ class Nova:
 
         def end() -> None:
             """A host that died meanwhile never tells: the migration stays under way for ever."""
+            if server["id"] not in self.servers:
+                record["status"] = "error"
+                self._ended(server)
+                return
             if fate.ends == "lands" and self.works(target):
                 self._land(server, record, fate, target, landing)
             elif fate.ends == "no_host" or self.works(target):

@@ -25,10 +25,11 @@ class Book:
         rows = self._all(sql, *values)
         return rows[0][0] if rows else None
 
-    def run_of(self, process: str) -> str | None:
-        """The newest run of a process."""
-        sql = "SELECT id FROM runs WHERE json_extract(holder, '$.process') = ? ORDER BY id DESC LIMIT 1"
-        return t.cast(t.Optional[str], self._one(sql, process))
+    def run_of(self, process: str, machine: str) -> str | None:
+        """The newest run of a process, an open one if there is; the program of a machine opens runs for others."""
+        whose = "json_extract(holder, '$.process') IN (?, ?)"
+        sql = f"SELECT id FROM runs WHERE {whose} ORDER BY state = 'open' DESC, id DESC LIMIT 1"
+        return t.cast(t.Optional[str], self._one(sql, process, machine))
 
     def open_runs(self) -> int:
         return int(self._one("SELECT count(*) FROM runs WHERE state = 'open'"))

@@ -50,6 +50,8 @@ class Referee:
         self.moved: dict[str, str] = {}
         self.excused: set[str] = set()
         self.wanted: set[str] = set()
+        #: By hand nobody listens to crash kernels.
+        self.by_hand: set[str] = set()
         self.commanded: dict[str, float] = {}
         self._dirty = False
         self._fenced: set[str] = set()
@@ -182,7 +184,7 @@ class Referee:
 
     def _dump_cut(self, host: str, what: str) -> None:
         heard = self.life.audible_dump(host)
-        if heard > 12.0 and host not in self.wanted:
+        if heard > 12.0 and host not in self.wanted | self.by_hand:
             self.foul("I6", f"{what}; its dump was announced for {heard:g} s")
 
     def _on_guest(self, vm: str, host: str) -> None:
@@ -216,6 +218,8 @@ class Referee:
             return
         self._settled.add(key)
         self._observer_may(host)
+        if self.orders.by_hand(self._who()) is not None:
+            self.by_hand.add(host)
         if self._asked_for(host):
             self.wanted.add(host)
             return
@@ -395,7 +399,7 @@ class Referee:
     def _acting(self) -> str | None:
         """The run whose process works at this moment."""
         name = re.sub(r"(\.\d+| lease)*$", "", self._who())
-        return self.book.run_of(name)
+        return self.book.run_of(name, self.site.here())
 
     def _region_of(self, host: str) -> str | None:
         return self.story.given.hosts[host].segment

@@ -112,9 +112,9 @@ def test_a_second_request_by_who_resumes(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_vm_that_leaves_its_segment(monkeypatch: pytest.MonkeyPatch) -> None:
     make = recovery.make_plan
 
-    def elsewhere(cloud: t.Any, topology: Json, *rest: t.Any) -> Json:
+    def elsewhere(cloud: t.Any, topology: Json, *rest: t.Any, **more: t.Any) -> Json:
         hosts = {name: {**host, "segment": "rack1"} for name, host in topology["hosts"].items()}
-        return make(cloud, {**topology, "hosts": hosts}, *rest)
+        return make(cloud, {**topology, "hosts": hosts}, *rest, **more)
 
     monkeypatch.setattr(recovery, "make_plan", elsewhere)
     given = {"segments": {"rack1": {"hosts": 1, "vms": 2}, "rack2": {"hosts": 2}}, "lasts": 300}
