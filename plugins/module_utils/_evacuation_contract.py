@@ -35,7 +35,7 @@ class Limits:
     vm_timeout: float = 900.0
     verify_timeout: float = 60.0
     verify_pause: float = 1.0
-    verify_within: float = 10.0
+    verify_within: float = 30.0
     poll: float = 0.5
 
     def __post_init__(self) -> None:
