@@ -238,6 +238,19 @@ def test_a_run_on_one_node_is_stopped_by_an_order_given_on_another(urls: list[st
         assert here.stopping_orders(run["id"]) == []
 
 
+def test_an_order_of_another_machine_ends_by_the_clock_of_the_database(
+    server: journal_servers.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = server.new_journal()[0]
+    with open_journal(url) as theirs, monkeypatch.context() as elsewhere:
+        elsewhere.setattr(holder, "boot_id", lambda: "another machine")
+        theirs.add_order("R", "pause", "host", "cmp03", "ada", "cables", seconds=600)
+    monkeypatch.setattr(time, "time", lambda: 4102444800.0)  # somebody sets our wall clock to the year 2100
+    with open_journal(url) as ours:
+        (order,) = ours.orders("R")
+        assert 500 < order["left"] <= 600
+
+
 def test_what_a_journal_tells_the_gates_is_told_by_every_database(urls: list[str]) -> None:
     with open_journal(urls[0]) as journal:
         run = _run(journal)

@@ -31,12 +31,16 @@ def of_healthy_host(journal: Journal, scope: str, host: str, now: str) -> Agent:
 
 
 def _reader(journal: Journal, scope: str, host: str) -> t.Callable[[], list[Sighting]]:
-    return lambda: [_sighting(row) for row in journal.sightings(scope, host)]
+    def read() -> list[Sighting]:
+        here = ages.mark(journal.database)["boot_id"]
+        return [_sighting(row, here) for row in journal.sightings(scope, host)]
+
+    return read
 
 
-def _sighting(row: Row) -> Sighting:
+def _sighting(row: Row, here: str | None) -> Sighting:
     """With the moment on this machine's monotonic clock only if this machine, in this boot, heard it."""
     mark = row["heard_mark"] or {}
-    ours = mark.get("boot_id") is not None and mark["boot_id"] == ages.mark()["boot_id"]
+    ours = mark.get("boot_id") is not None and mark["boot_id"] == here
     heard = float(mark["monotonic"]) if ours else None
     return Sighting(row["source"], bool(row["armed"]), row["heard_at"], heard)

@@ -5,8 +5,8 @@
 """How long ago something was written, without trusting wall clocks. PRIVATE: may change at any time.
 
 Beside each time for people a *mark* is written: the monotonic clock of the machine that wrote it, and which boot of
-which machine that was. There the age is exact whatever is done to the wall clock; elsewhere only the wall clock is
-left, and what lies in its future counts as new.
+which machine that was, and the clock of the database. On the same boot the age is exact whatever is done to wall
+clocks; elsewhere the one clock decides that all who share the journal share, and what lies in its future counts as new.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ import time
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import holder
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.database import Database
 
 Mark = t.Dict[str, t.Any]
 
 
-def mark() -> Mark:
+def mark(database: Database) -> Mark:
     """This moment."""
-    return {"boot_id": holder.boot_id(), "monotonic": time.monotonic(), "at": time.time()}
+    return {"boot_id": holder.boot_id(), "monotonic": time.monotonic(), "at": database.utc()}
 
 
-def age(of: Mark | None, at: str | None = None, now: Mark | None = None) -> float | None:
+def age(database: Database, of: Mark | None, at: str | None = None) -> float | None:
     """Seconds since a mark was made, never negative; None if nothing is known about it.
 
     :param at: The same moment as UTC text, for rows written before there were marks.
     """
-    now = now or mark()
+    now = mark(database)
     if of and of.get("boot_id") and of["boot_id"] == now["boot_id"]:
         return max(0.0, float(now["monotonic"]) - float(of["monotonic"]))
     then = of["at"] if of else _seconds(at)

@@ -43,6 +43,13 @@ _TIMEOUTS: dict[str, dict[str, t.Any]] = {
 # https://galeracluster.com/library/kb/deadlock-found.html
 _TRY_AGAIN = {1213, 1205, 1047, 1020, "40001", "40P01"}
 
+# Seconds since 1970 by the clock of the server. Nodes of a Galera cluster have one each: keep them in step.
+_CLOCKS = {
+    "postgresql": "SELECT extract(epoch FROM clock_timestamp())",
+    "mysql": "SELECT unix_timestamp(sysdate(6))",
+    "mariadb": "SELECT unix_timestamp(sysdate(6))",
+}
+
 
 def parse(url: str | None) -> sa.URL:
     """The URL with the driver that this collection is tested with filled in."""
@@ -165,6 +172,7 @@ class Database:
             self._find_file(create)
         self._reader = _engine(self.url)
         self._writer = self._reader.execution_options(sqlite_begin="IMMEDIATE")
+        self._ahead: float | None = None
 
     def _find_file(self, create: bool) -> None:
         path = str(self.url.database)
@@ -177,6 +185,19 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self._reader.dispose()
+
+    def utc(self) -> float:
+        """Seconds since 1970 by the clock of the database server, for those who share it; asked once, then counted.
+
+        Nobody shares an SQLite file but processes of one machine.
+        """
+        asks = _CLOCKS.get(self.url.get_backend_name())
+        if asks is None:
+            return time.time()
+        if self._ahead is None:
+            told = self.read(lambda connection: float(connection.exec_driver_sql(asks).scalar_one()))
+            self._ahead = told - time.monotonic()
+        return time.monotonic() + self._ahead
 
     def read(self, work: Work[Answer], patience: float = PATIENCE) -> Answer:
         """Run the function on one consistent view; nothing it writes stays."""

@@ -52,7 +52,7 @@ class Evidence:
         """Write the proof that a host of the run is off."""
         row = {
             "id": rows.new_id(), "incident_id": self._incident_of(run_id, host), "run_id": run_id, "host": host,
-            "state": "valid", "certificate": certificate, "made_at": rows.now(), "made_mark": ages.mark(),
+            "state": "valid", "certificate": certificate, "made_at": rows.now(), "made_mark": ages.mark(self.database),
             "void_reason": None, "voided_at": None,
         }  # fmt: skip
         return rows.append(self.database, "certificates", "incident_id", row)
@@ -82,7 +82,10 @@ class Evidence:
             .order_by(certificates.c.made_at.desc(), certificates.c.id)
             .limit(_RECENT)
         )
-        found = [{**it, "age": ages.age(it["made_mark"], it["made_at"])} for it in rows.rows(self.database, query)]
+        found = [
+            {**it, "age": ages.age(self.database, it["made_mark"], it["made_at"])}
+            for it in rows.rows(self.database, query)
+        ]
         return [it for it in found if it["age"] <= within]
 
     def void_certificate(self, certificate_id: str, reason: str) -> bool:

@@ -20,11 +20,13 @@ class FenceChecks:
         """Write the newest check of a host over the one before."""
         values = {
             "result": states.known(states.FENCE_CHECK, result), "said": said,
-            "checked_at": rows.now(), "checked_mark": ages.mark(),
+            "checked_at": rows.now(), "checked_mark": ages.mark(self.database),
         }  # fmt: skip
         rows.upsert(self.database, "fence_checks", {"scope": scope, "host": host}, values)
 
     def fence_checks(self, scope: str) -> dict[str, Row]:
         """By host: ``result``, ``said``, ``checked_at`` and ``age`` in seconds."""
         found = rows.rows(self.database, rows.matching("fence_checks", {"scope": scope}, ["host"]))
-        return {it["host"]: {**it, "age": ages.age(it["checked_mark"], it["checked_at"])} for it in found}
+        return {
+            it["host"]: {**it, "age": ages.age(self.database, it["checked_mark"], it["checked_at"])} for it in found
+        }

@@ -30,7 +30,8 @@ class Incidents:
         new = {
             "id": rows.new_id(), "scope": scope, "host": host, "kind": kind, "segment": segment, "state": "open",
             "reason": None, "open_key": key, "opened_at": rows.now(), "changed_at": rows.now(),
-            "opened_mark": ages.mark(), "attempts": 0, "next_look_at": None, "look_after": None, "held_mark": None,
+            "opened_mark": ages.mark(self.database), "attempts": 0, "next_look_at": None, "look_after": None,
+            "held_mark": None,
         }  # fmt: skip
         while True:
             found = rows.one(self.database, rows.matching("incidents", {"open_key": key}))
@@ -54,7 +55,7 @@ class Incidents:
         incidents = table("incidents")
         values = {
             "state": "held", "reason": reason, "changed_at": rows.now(), "attempts": attempts,
-            "next_look_at": rows.now(look_after), "look_after": look_after, "held_mark": ages.mark(),
+            "next_look_at": rows.now(look_after), "look_after": look_after, "held_mark": ages.mark(self.database),
         }  # fmt: skip
         still_open = sa.and_(incidents.c.id == incident_id, incidents.c.open_key.is_not(None))
         return rows.update(self.database, incidents.update().where(still_open).values(values))
@@ -65,7 +66,10 @@ class Incidents:
         filters = {"state": "held", **({} if scope is None else {"scope": scope})}
         query = rows.matching("incidents", filters, ["scope", "host"]).where(incidents.c.look_after.is_not(None))
         found = rows.rows(self.database, query)
-        return [{**it, "due_in": max(0.0, it["look_after"] - (ages.age(it["held_mark"]) or 0.0))} for it in found]
+        return [
+            {**it, "due_in": max(0.0, it["look_after"] - (ages.age(self.database, it["held_mark"]) or 0.0))}
+            for it in found
+        ]
 
     def recoveries(self, scope: str, hosts: t.Sequence[str], within: float) -> dict[str, int]:
         """By host, how many incidents that have ended began within so many seconds and had a power certificate."""
@@ -75,7 +79,7 @@ class Incidents:
         )
         counts = dict.fromkeys(hosts, 0)
         for it in rows.rows(self.database, query):
-            counts[it["host"]] += (ages.age(it["opened_mark"], it["opened_at"]) or 0.0) <= within
+            counts[it["host"]] += (ages.age(self.database, it["opened_mark"], it["opened_at"]) or 0.0) <= within
         return counts
 
     def incidents(self, **filters: t.Any) -> list[Row]:

@@ -51,7 +51,8 @@ class Orders:
             "id": rows.new_id(), "scope_region": scope_region, "kind": states.known(states.ORDER_KIND, kind),
             "scope": states.known(states.ORDER_SCOPE, scope), "name": name, "owner": owner, "reason": reason,
             "limits": dict(limits) if limits else None, "seconds": seconds, "made_at": rows.now(),
-            "made_mark": ages.mark(), "ended_at": None, "ended_by": None, "end_reason": None, "announced": None,
+            "made_mark": ages.mark(self.database), "ended_at": None, "ended_by": None, "end_reason": None,
+            "announced": None,
         }  # fmt: skip
         return rows.append(self.database, "orders", "scope_region", order)
 
@@ -66,7 +67,7 @@ class Orders:
     def all_orders(self, **filters: t.Any) -> list[Row]:
         """Orders whose columns have these values, also those that have ended, oldest first."""
         found = rows.rows(self.database, rows.matching("orders", filters, ["scope_region", "number"]))
-        return [_with_left(order) for order in found]
+        return [self._with_left(order) for order in found]
 
     def unended_orders(self, scope_region: str | None = None) -> list[Row]:
         """The orders in force, and those that have run out since anybody looked: ``left`` is not above 0 then."""
@@ -97,7 +98,7 @@ class Orders:
             .where(orders.c.ended_at.is_(None), orders.c.kind.in_(("pause", "disarm")))
             .order_by(orders.c.number, incidents.c.host)
         )
-        found = [_with_left(order) for order in rows.rows(self.database, query)]
+        found = [self._with_left(order) for order in rows.rows(self.database, query)]
         return [order for order in found if in_force(order)]
 
     def fences_under_way(self, scope_region: str) -> list[Row]:
@@ -128,13 +129,12 @@ class Orders:
         same = [orders.c[name] == value for name, value in {"ended_at": None, **expected}.items()]
         return rows.update(self.database, orders.update().where(orders.c.id == order_id, *same).values(values))
 
+    def _with_left(self, order: Row) -> Row:
+        passed = ages.age(self.database, order["made_mark"], order["made_at"])
+        left = None if order["seconds"] is None or passed is None else order["seconds"] - passed
+        return {**order, "left": left}
+
 
 def in_force(order: Row) -> bool:
     """Whether an order that was not ended still has time left."""
     return order["left"] is None or order["left"] > 0
-
-
-def _with_left(order: Row) -> Row:
-    passed = ages.age(order["made_mark"], order["made_at"])
-    left = None if order["seconds"] is None or passed is None else order["seconds"] - passed
-    return {**order, "left": left}

@@ -44,8 +44,8 @@ class Questions:
         question = {
             "id": rows.new_id(), "incident_id": incident["incident_id"], "run_id": run_id, "host": incident["host"],
             "gate": gate, "digest": digest, "reason": reason, "plan": plan, "wait": wait, "default": default,
-            "state": "open", "asked_at": rows.now(), "asked_mark": ages.mark(), "answer": None, "answered_by": None,
-            "answer_reason": None, "answered_at": None, "answered_mark": None,
+            "state": "open", "asked_at": rows.now(), "asked_mark": ages.mark(self.database),
+            "answer": None, "answered_by": None, "answer_reason": None, "answered_at": None, "answered_mark": None,
         }  # fmt: skip
         questions = table("questions")
         older = sa.and_(questions.c.incident_id == incident["incident_id"], questions.c.state == "open")
@@ -70,7 +70,7 @@ class Questions:
     def questions(self, **filters: t.Any) -> list[Row]:
         """Questions whose columns have these values, oldest first, with ``age`` and ``answer_age`` in seconds."""
         found = rows.rows(self.database, rows.matching("questions", filters, ["asked_at", "id"]))
-        return [_with_ages(question) for question in found]
+        return [self._with_ages(question) for question in found]
 
     def questions_about(self, scope: str, hosts: t.Sequence[str]) -> list[Row]:
         """The questions about incidents of these hosts that have not ended, oldest first."""
@@ -90,18 +90,22 @@ class Questions:
             .where(incidents.c.open_key.is_not(None), *conditions)
             .order_by(questions.c.asked_at, questions.c.id)
         )
-        return [_with_ages(question) for question in rows.rows(self.database, query)]
+        return [self._with_ages(question) for question in rows.rows(self.database, query)]
 
     def _end(self, question_id: str, values: Row, reason: str) -> bool:
         questions = table("questions")
         still_open = sa.and_(questions.c.id == question_id, questions.c.state == "open")
-        ended = {**values, "answer_reason": reason, "answered_at": rows.now(), "answered_mark": ages.mark()}
+        ended = {
+            **values,
+            "answer_reason": reason,
+            "answered_at": rows.now(),
+            "answered_mark": ages.mark(self.database),
+        }
         return rows.update(self.database, questions.update().where(still_open).values(ended))
 
-
-def _with_ages(question: Row) -> Row:
-    return {
-        **question,
-        "age": ages.age(question["asked_mark"], question["asked_at"]),
-        "answer_age": ages.age(question["answered_mark"], question["answered_at"]),
-    }
+    def _with_ages(self, question: Row) -> Row:
+        return {
+            **question,
+            "age": ages.age(self.database, question["asked_mark"], question["asked_at"]),
+            "answer_age": ages.age(self.database, question["answered_mark"], question["answered_at"]),
+        }

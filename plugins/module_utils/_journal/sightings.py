@@ -24,11 +24,14 @@ class Sightings:
         :param armed: Whether the host said that its watchdog would switch it off when it loses its networks.
         """
         key = {"scope": scope, "host": host, "source": source}
-        values = {"armed": armed, "heard_at": rows.now(), "heard_mark": ages.mark()}
+        values = {"armed": armed, "heard_at": rows.now(), "heard_mark": ages.mark(self.database)}
         rows.upsert(self.database, "sightings", key, values)
 
     def sightings(self, scope: str, host: str | t.Sequence[str]) -> list[Row]:
         """The last time each witness heard a host: ``source``, ``armed``, ``heard_at``, ``age`` in seconds."""
         hosts = [host] if isinstance(host, str) else list(host)
         query = rows.matching("sightings", {"scope": scope, "host": hosts}, ["host", "source"])
-        return [{**it, "age": ages.age(it["heard_mark"], it["heard_at"])} for it in rows.rows(self.database, query)]
+        return [
+            {**it, "age": ages.age(self.database, it["heard_mark"], it["heard_at"])}
+            for it in rows.rows(self.database, query)
+        ]

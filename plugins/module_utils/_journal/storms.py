@@ -27,14 +27,14 @@ class Storms:
         last = self._last(scope)
         if blowing and (last is None or last["ended_at"]):
             storm = {
-                "id": rows.new_id(), "scope": scope, "began_at": rows.now(), "began_mark": ages.mark(),
+                "id": rows.new_id(), "scope": scope, "began_at": rows.now(), "began_mark": ages.mark(self.database),
                 "ended_at": None, "ended_mark": None,
             }  # fmt: skip
             rows.append(self.database, "storms", "scope", storm)
         if not blowing and last and not last["ended_at"]:
             storms = table("storms")
             this = sa.and_(storms.c.id == last["id"], storms.c.ended_at.is_(None))
-            over = {"ended_at": rows.now(), "ended_mark": ages.mark()}
+            over = {"ended_at": rows.now(), "ended_mark": ages.mark(self.database)}
             rows.update(self.database, storms.update().where(this).values(over))
 
     def storm(self, scope: str) -> Row:
@@ -42,8 +42,8 @@ class Storms:
         last = self._last(scope)
         ended = last is not None and last["ended_at"] is not None
         return {
-            "silent_for": ages.age(last["began_mark"], last["began_at"]) if last and not ended else None,
-            "ended_ago": ages.age(last["ended_mark"], last["ended_at"]) if last and ended else None,
+            "silent_for": ages.age(self.database, last["began_mark"], last["began_at"]) if last and not ended else None,
+            "ended_ago": ages.age(self.database, last["ended_mark"], last["ended_at"]) if last and ended else None,
         }
 
     def _last(self, scope: str) -> Row | None:

@@ -43,7 +43,7 @@ def test_what_another_machine_heard_or_this_one_before_its_reboot_has_no_moment_
 ) -> None:
     elsewhere = {"boot_id": "another", "monotonic": time.monotonic(), "at": time.time()}
     with monkeypatch.context() as patch:
-        patch.setattr(ages, "mark", lambda: elsewhere)
+        patch.setattr(ages, "mark", lambda database: elsewhere)
         journal.sight("RegionOne", "cmp03", "ctl2", armed=True)
     (seen,) = agent.of_run(run(journal, {}), "cmp03").sightings()
     assert seen.heard is None
@@ -53,7 +53,7 @@ def test_a_machine_that_cannot_tell_its_boot_trusts_no_moment(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nowhere = {"boot_id": None, "monotonic": time.monotonic(), "at": time.time()}
-    monkeypatch.setattr(ages, "mark", lambda: nowhere)
+    monkeypatch.setattr(ages, "mark", lambda database: nowhere)
     journal.sight("RegionOne", "cmp03", "ctl1", armed=True)
     (seen,) = agent.of_run(run(journal, {}), "cmp03").sightings()
     assert seen.heard is None

@@ -9,6 +9,7 @@ import typing as t
 import pytest
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import ages
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.database import Database
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
 
 NewRun = t.Callable[..., t.Dict[str, t.Any]]
@@ -20,8 +21,8 @@ def later(monkeypatch: pytest.MonkeyPatch) -> t.Callable[[float], None]:
     passed = [0.0]
     mark = ages.mark
 
-    def shifted() -> ages.Mark:
-        now = mark()
+    def shifted(database: Database) -> ages.Mark:
+        now = mark(database)
         return {**now, "monotonic": now["monotonic"] + passed[0], "at": now["at"] + passed[0]}
 
     monkeypatch.setattr(ages, "mark", shifted)
