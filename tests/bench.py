@@ -144,7 +144,8 @@ def recover(cloud: CloudToMeasure, vms: int) -> Measured:
         inventory = bed.segments_file(DIRECTORY / "bench.failover_segments.yml", SEGMENTS)
         playbooks = Playbooks(inventory, DIRECTORY / "run", bed.clouds_yaml)
         start = Start.now(bed)
-        process = playbooks.start("recover_host", failed_hosts=FAILED)
+        # two: the host of the warm-up is still away
+        process = playbooks.start("recover_host", failed_hosts=FAILED, max_hosts_at_once=2)
         run = finished(process, bed, vms, start)
         ended = time.monotonic()
         report, seen = playbooks.report(), cloud.seen(bed)
