@@ -145,8 +145,13 @@ def test_a_killed_run_and_a_killed_target_lose_nothing(cloud: MultiBed, recovery
         assert line["target"] == victim
         assert line["reason"] in outcome.out
 
-    repair_by_hand(cloud, lost)
-    assert_recovered(cloud, playbooks, playbooks.recover(FAILED, **IMPATIENT), vms)
+    for _round in range(3):  # seen once: Nova accepted an evacuation of the repair and never began it
+        repair_by_hand(cloud, lost)
+        outcome = playbooks.recover(FAILED, **IMPATIENT)
+        lost = assert_accounted_for(cloud, playbooks, vms)
+        if not lost:
+            break
+    assert_recovered(cloud, playbooks, outcome, vms)
 
 
 @pytest.mark.parametrize("service", ["nova-conductor", "rabbitmq"])
