@@ -25,6 +25,8 @@ import pytest
 import sqlalchemy as sa
 
 START_SECONDS = 90.0
+#: Local time of the servers: with an hour that comes twice when summer time ends.
+ZONE = "CET-1CEST,M3.5.0,M10.5.0/3"
 
 
 class Server:
@@ -107,6 +109,7 @@ class Account:
                 stdout=output,
                 stderr=output,
                 cwd="/",
+                env={**os.environ, "TZ": ZONE},
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )

@@ -28,7 +28,13 @@ from alembic.migration import MigrationContext
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _recovery
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import LeaseLost
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims, holder, migrate, schema
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import (
+    claims,
+    database,
+    holder,
+    migrate,
+    schema,
+)
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import ClaimHeld, JournalError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.lease import Lease
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
@@ -249,6 +255,19 @@ def test_an_order_of_another_machine_ends_by_the_clock_of_the_database(
     with open_journal(url) as ours:
         (order,) = ours.orders("R")
         assert 500 < order["left"] <= 600
+
+
+@pytest.mark.parametrize("moment", [1792889999.25, 1792893599.25])
+def test_the_hour_that_local_time_has_twice_is_told_apart(moment: float) -> None:
+    """2026-10-25, 02:59:59 with and after summer time, as the server's zone has it; only MariaDB lets us set that."""
+    with journal_servers.mariadb() as running:
+        engine = sa.create_engine(running.new_journal()[0])
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"SET timestamp = {moment}")
+            local = connection.exec_driver_sql("SELECT CAST(now() AS CHAR)").scalar_one()
+            assert local == "2026-10-25 02:59:59"
+            assert float(connection.exec_driver_sql(database._CLOCKS["mariadb"]).scalar_one()) == moment
+        engine.dispose()
 
 
 def test_what_a_journal_tells_the_gates_is_told_by_every_database(urls: list[str]) -> None:

@@ -46,8 +46,11 @@ _TRY_AGAIN = {1213, 1205, 1047, 1020, "40001", "40P01"}
 # Seconds since 1970 by the clock of the server. Nodes of a Galera cluster have one each: keep them in step.
 _CLOCKS = {
     "postgresql": "SELECT extract(epoch FROM clock_timestamp())",
-    "mysql": "SELECT unix_timestamp(sysdate(6))",
-    "mariadb": "SELECT unix_timestamp(sysdate(6))",
+    **dict.fromkeys(
+        # Not unix_timestamp(): it takes local time, of which the night that ends summer time has an hour twice.
+        ("mysql", "mariadb"),
+        "SELECT timestampdiff(microsecond, '1970-01-01', utc_timestamp(6)) / 1000000",
+    ),
 }
 
 
