@@ -15,7 +15,7 @@ import typing as t
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _reserved
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._attachments import Attachments
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud, Json
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError, RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError, Paused, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_contract import Line
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._run import Run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._watch import LOOK, Watch
@@ -50,7 +50,7 @@ class RealWorld:
         self._taking = threading.Lock()
         self._stopped: dict[str, str] = {}
         self._next_orders = 0.0
-        self.reserved_taken: list[str] = []
+        self._reserved_taken: set[str] = set()
         self.last_active: float | None = None
         self.progress = progress
 
@@ -95,15 +95,18 @@ class RealWorld:
     def take_reserved(self, host: str, instead_of: str) -> str:
         """One thread takes it, the others find it taken."""
         with self._taking:
-            if host in self.reserved_taken:
+            if host in self._reserved_taken:
                 return ""
             try:
                 service = _compute.compute_service(self._cloud, host)
                 taking = _reserved.taking(self._cloud, service, instead_of if self._join_aggregates else None)
             except RecoveryError as error:
                 return error.message
-            self.reserved_taken.append(host)  # also when its answer is lost: then it must be given back
-            taking.carry_out(self._cloud, self._run)
+            try:
+                taking.carry_out(self._cloud, self._run)
+            except Paused as error:  # what is under way must be followed all the same
+                return error.message
+            self._reserved_taken.add(host)
             self.progress(f"Took reserved host {host} into service: other targets had refused")
             return ""
 

@@ -49,7 +49,6 @@ class Recovery:
         self.hosts, self.confirmed = sorted(hosts), confirmed
         self.name = site.run_name(run_id)
         self.api = t.cast(t.Any, Api(machine, site.cloud, site.beats, site.processes))
-        self.reserved: list[str] = []
 
     def say(self, text: str) -> None:
         """Write a line of the log."""
@@ -129,9 +128,7 @@ class Recovery:
 
     def _plan(self, run: SimulatedRun, hosts: list[str]) -> Json:
         run.check()
-        plan = make_plan(self.api, self.site.topology, hosts, run.ledger(hosts), silent=run.silent())
-        self.reserved = plan["reserved_hosts"]
-        return plan
+        return make_plan(self.api, self.site.topology, hosts, run.ledger(hosts), silent=run.silent())
 
     def _take_reserved(self, run: SimulatedRun, plan: Json) -> None:
         for host in plan["reserved_hosts"]:
@@ -151,7 +148,6 @@ class Recovery:
         world = SimulatedWorld(self.site, self.machine, run, probes, lambda text: None)
         with self._kept(run):
             Evacuation(world, work, Room.of_free(plan["room"]), Limits(**self.site.limits)).run()
-        self.reserved = sorted({*self.reserved, *world.reserved_taken})
         for host in hosts:
             run.step(_recovery.EVACUATED, host)
 
