@@ -73,11 +73,15 @@ class Run:
         """The ledger lines of some hosts' incidents, also those that earlier runs wrote."""
         return self.journal.lines([self.incident(host) for host in hosts])
 
-    def silent(self) -> list[str]:
-        """The hosts that nobody heard when this run was decided on."""
+    @functools.cached_property
+    def seen(self) -> dict[str, Json]:
+        """What was known of each host when this run was decided on."""
         verdicts = self.journal.verdicts(self.id)
-        hosts = verdicts[-1]["snapshot"].get("hosts", {}) if verdicts else {}
-        return sorted(host for host, facts in hosts.items() if facts.get("silent"))
+        return verdicts[-1]["snapshot"].get("hosts", {}) if verdicts else {}
+
+    def silent(self) -> list[str]:
+        """The hosts that nobody heard then."""
+        return sorted(host for host, facts in self.seen.items() if facts.get("silent"))
 
     def step(self, name: str, host: str | None = None, at: float | None = None) -> None:
         """Journal that a step was reached, with the seconds since the run was opened.

@@ -55,7 +55,7 @@ class Watch:
         self._certificates: dict[str, str] = {}
         self._may_refuse: dict[str, bool] = {}
         self._next_look = 0.0
-        self._prober = concurrent.futures.ThreadPoolExecutor(1)
+        self._prober: concurrent.futures.Executor = concurrent.futures.ThreadPoolExecutor(1)
         self._asked: concurrent.futures.Future[dict[str, str]] | None = None
 
     def check(self) -> None:
@@ -139,6 +139,5 @@ class Watch:
 
     def _was_down(self, host: str) -> bool:
         """Whether Nova had missed its heartbeats already when the run was opened; "forced down" tells nothing."""
-        verdicts = self._run.journal.verdicts(self._run.id)
-        facts: Json = verdicts[-1]["snapshot"]["hosts"].get(host, {}) if verdicts else {}
+        facts = self._run.seen.get(host, {})
         return facts.get("state") == "down" and facts.get("forced_down") is False

@@ -18,10 +18,8 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._run import 
 def of_run(run: Run, host: str) -> Agent:
     """For a host that a run fences: it lived until its last heartbeat in Nova when the run was opened."""
     scope = run.journal.incidents(id=run.incident(host))[0]["scope"]
-    verdicts = run.journal.verdicts(run.id)
-    facts = verdicts[-1]["snapshot"]["hosts"].get(host, {}) if verdicts else {}
     read = _reader(run.journal, scope, host)
-    return Agent(read, read(), facts.get("last_heartbeat"))
+    return Agent(read, read(), run.seen.get(host, {}).get("last_heartbeat"))
 
 
 def of_healthy_host(journal: Journal, scope: str, host: str, now: str) -> Agent:

@@ -112,6 +112,12 @@ def test_down_because_it_was_forced_down_is_no_silence(site: Site) -> None:
     assert site.waited(site.watch()) == SILENT_FOR
 
 
+def test_a_decision_that_tells_nothing_about_a_host_is_no_silence(site: Site) -> None:
+    site.journal.add_verdict(site.run_id, {}, "", {})
+    site.certify()
+    assert site.waited(site.watch()) == SILENT_FOR
+
+
 def test_a_host_with_a_void_certificate_is_always_waited_for(site: Site) -> None:
     site.journal.void_certificate(site.certify(), "it beat")
     site.open_run("down")
