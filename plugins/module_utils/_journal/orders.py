@@ -84,7 +84,8 @@ class Orders:
     def stopping_orders(self, run_id: str) -> list[Row]:
         """Pauses and disarms in force that are newer than the run's verdict, once per host of the run in ``covers``."""
         orders, verdicts, members, incidents = map(table, ("orders", "verdicts", "run_hosts", "incidents"))
-        seen = sa.select(sa.func.max(verdicts.c.orders_seen)).where(verdicts.c.run_id == run_id).scalar_subquery()
+        newest = sa.func.coalesce(sa.func.max(verdicts.c.orders_seen), 0)  # none: nothing is known to have been seen
+        seen = sa.select(newest).where(verdicts.c.run_id == run_id).scalar_subquery()
         covered = sa.or_(
             orders.c.scope == "cloud",
             sa.and_(orders.c.scope == "segment", orders.c.name == incidents.c.segment),

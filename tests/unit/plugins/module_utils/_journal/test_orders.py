@@ -148,6 +148,14 @@ def test_an_order_stops_the_hosts_that_it_covers(
     assert [it["covers"] for it in journal.stopping_orders(run["id"])] == covers
 
 
+def test_an_order_stops_a_run_of_which_it_is_not_known_what_its_verdict_had_seen(
+    journal: Journal, new_run: NewRun
+) -> None:
+    run = new_run("cmp03")
+    pause(journal)
+    assert [it["covers"] for it in journal.stopping_orders(run["id"])] == ["cmp03"]
+
+
 def test_a_fence_is_under_way_from_its_first_step_to_its_last(journal: Journal, new_run: NewRun) -> None:
     run, other = new_run("cmp03", "cmp04"), new_run("cmp05")
     for host in ("cmp03", "cmp04"):
