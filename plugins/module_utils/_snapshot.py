@@ -28,12 +28,14 @@ def take(
     caller: str,
     probe_timeout: float,
     policy: t.Mapping[str, t.Any] | None = None,
+    vouched: bool = True,
 ) -> Json:
     """One snapshot of the cloud, for a decision about these hosts.
 
     :param caller: Who says that they have failed: ``operator`` or ``responder``.
     :param probe_timeout: Seconds to wait for what does not answer; all is asked at once, and beside Nova.
     :param policy: The complete policy; its networks tell what the observer itself must reach.
+    :param vouched: Whether an ``operator`` says now that the suspects have failed: then that is one witness.
     """
     known: Json = topology["hosts"]
     addresses = isolation_addresses(policy or {})
@@ -45,7 +47,8 @@ def take(
     computes = {service["host"]: service for service in services if service["binary"] == "nova-compute"}
     facts = {host: _facts(host, computes.get(host), known.get(host)) for host in sorted({*computes, *known, *suspects})}
     for host in suspects:
-        facts[host].update(_heard(facts[host], caller, {url: answers[url] for url in _probes(known, host)}))
+        heard = {url: answers[url] for url in _probes(known, host)}
+        facts[host].update(_heard(facts[host], caller == OPERATOR and vouched, heard))
     return {
         "caller": caller,
         "suspects": sorted(set(suspects)),
@@ -108,10 +111,10 @@ def _service(service: Json | None) -> Json:
     }
 
 
-def _heard(facts: Json, caller: str, answers: dict[str, str]) -> Json:
+def _heard(facts: Json, vouched: bool, answers: dict[str, str]) -> Json:
     """Who says what of a suspect."""
     living = signs_of_life(answers)
-    witnesses = {"operator": "down"} if caller == OPERATOR else {}
+    witnesses = {"operator": "down"} if vouched else {}
     witnesses["nova"] = facts["state"] or "unknown"
     if answers:
         witnesses["probe"] = "up" if living else "down"

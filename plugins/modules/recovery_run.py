@@ -79,6 +79,11 @@ options:
   ask_wait:
     description: Seconds to wait for an answer to the verdict V(ask), instead of C(ask.wait) of the policy.
     type: float
+  attended:
+    description:
+      - Whether a person says now that the hosts have failed, which is one witness. False for what a schedule starts.
+    type: bool
+    default: true
   max_hosts_at_once:
     description:
       - Raises the budgets for this run alone. So many hosts may be under recovery at once without asking, counting
@@ -338,7 +343,13 @@ def _resolve(call: Call) -> list[str]:
 
 def _see(call: Call, cloud: Cloud, hosts: list[str], policy: Json) -> Json:
     snapshot = _snapshot.take(
-        cloud, call.params["topology"], hosts, _snapshot.OPERATOR, call.params["probe_timeout"], policy
+        cloud,
+        call.params["topology"],
+        hosts,
+        _snapshot.OPERATOR,
+        call.params["probe_timeout"],
+        policy,
+        vouched=call.params["attended"],
     )
     if call.params["answer"]:
         snapshot["answer"] = {
@@ -385,6 +396,7 @@ TASK = Task(
         "answered_by": {"type": "str"},
         "answer_reason": {"type": "str"},
         "ask_wait": {"type": "float"},
+        "attended": {"type": "bool", "default": True},
         "max_hosts_at_once": {"type": "int"},
         "probe_timeout": {"type": "float", "default": 0.5},
         "lease_seconds": {"type": "float", "default": 60.0},

@@ -156,6 +156,8 @@ def test_a_host_that_could_not_be_fenced_is_recovered_when_its_bmc_is_back(cloud
     outcome = playbooks.run("recover_held")
     assert outcome, outcome.out
     assert_recovered(cloud, playbooks, vms)
+    seen = playbooks.report()["verdicts"][-1]["snapshot"]["hosts"][HOST]
+    assert seen["witnesses"] == {"nova": "down", "probe": "down"}, "nobody was there to vouch for it"
     assert held(playbooks) == []
     idle = playbooks.run("recover_held")
     assert idle, idle.out

@@ -90,6 +90,12 @@ def test_a_responder_is_no_witness_by_its_mere_suspicion(cloud: FakeCloud) -> No
     assert facts(cloud, caller="responder")["witnesses"] == {"nova": "down"}
 
 
+def test_an_operator_who_is_not_there_is_no_witness_and_can_still_be_asked(cloud: FakeCloud) -> None:
+    snapshot = take(cloud, "cmp01", probe=[SILENT], vouched=False)
+    assert snapshot["hosts"]["cmp01"]["witnesses"] == {"nova": "down", "probe": "down"}
+    assert snapshot["caller"] == "operator"
+
+
 def test_nova_says_that_a_host_is_up_as_long_as_it_hears_it(cloud: FakeCloud) -> None:
     it = facts(cloud, "cmp03")
     assert (it["witnesses"]["nova"], it["silent"]) == ("up", False)

@@ -95,6 +95,21 @@ def test_a_living_host_is_asked_about_and_the_failure_says_how_to_answer(tasks: 
     assert begin(tasks, "cmp02", **ANSWER)["hosts"] == ["cmp02"]
 
 
+SILENT = ["tcp://no-such-name.invalid:22"]
+
+
+@pytest.mark.parametrize(("probe", "recovered"), [([], False), (SILENT, True)])
+def test_where_nobody_vouches_for_it_nova_and_a_probe_must_agree_that_a_host_is_down(
+    tasks: Tasks, probe: list[str], recovered: bool
+) -> None:
+    tasks.topology["hosts"]["cmp01"]["probe"] = probe
+    if recovered:
+        assert begin(tasks, attended=False)["hosts"] == ["cmp01"]
+        return
+    with pytest.raises(RecoveryError, match=r"ask \(gate witnesses\): only 1 of 2 .* say that it is down: nova"):
+        begin(tasks, attended=False)
+
+
 def test_of_several_hosts_those_that_may_are_recovered_and_the_others_let_go(tasks: Tasks) -> None:
     tasks.topology["hosts"]["cmp02"]["segment"] = None
     opened = begin(tasks, "cmp01", "cmp02", max_hosts_at_once=2)
@@ -300,6 +315,12 @@ def test_after_one_answer_the_next_gate_may_ask_too(tasks: Tasks) -> None:
     opened = begin(tasks, "cmp02", policy=policy)
     assert await_answer(tasks, opened["run_id"], policy=policy)["hosts"] == ["cmp02"]
     assert [it["gate"] for it in questions(tasks)] == ["maintenance", "planned", "witnesses", "budget"]
+
+
+def test_nobody_vouches_for_a_host_after_the_wait_who_had_not_before(tasks: Tasks) -> None:
+    opened = begin(tasks, attended=False, ask_wait=0.2)
+    with pytest.raises(RecoveryError, match=r"cmp01: hold .*no answer within"):
+        await_answer(tasks, opened["run_id"], ask_wait=0.2, attended=False)
 
 
 def test_nobody_waits_for_an_answer_while_other_hosts_are_to_be_recovered(tasks: Tasks) -> None:
