@@ -26,6 +26,7 @@ Json = t.Dict[str, t.Any]
 LIMITS = {1000: 0.1, 10_000: 1.0}
 PER_SEGMENT, PER_DOMAIN = 10, 40
 ROUNDS = 5
+_LOST = {"state": "lost", "lost": ["cmp00001", "cmp00002", "ctl1"], "alive": []}
 
 
 def snapshot(hosts: int, percent: int, spread: bool) -> Json:
@@ -69,7 +70,7 @@ def facts(number: int, dead: bool, silent: bool) -> Json:
         "suspected_for": 60.0,
         "witnesses": {"ctl1": "down", "ctl2": "down", "nova": "down", "probe": "down"} if dead else {},
         "signs_of_life": [],
-        "networks": {"admin": "lost", "storage": "lost", "tenant": "lost"} if dead else {},
+        "networks": dict.fromkeys(("admin", "storage", "tenant"), _LOST) if dead else {},
         "kdump": None,
         "recoveries": 0,
         "fencing": {"levels": 2, "check": "ok", "age": 60.0},

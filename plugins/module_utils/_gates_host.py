@@ -14,7 +14,14 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates_scene
     Objection,
     disabled_by_operator,
 )
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._networks import ALIVE, LOST, UNKNOWN, reaction
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._networks import (
+    ALIVE,
+    LOST,
+    UNKNOWN,
+    reaction,
+    reporters,
+    state,
+)
 
 #: Of two orders in force, the one that leaves the incident open decides.
 _ORDERED = (("pause", "hold", "paused"), ("disarm", "ignore", "disarmed"))
@@ -108,10 +115,9 @@ def witnesses(case: Case) -> Objection | None:
         return case.patiently("it is not known who hears it", unknown=True)
     rules = case.scene.gates["witnesses"]
     against = sorted(name for name, word in said.items() if word == "down")
-    # Nova learns of a silence a minute late, so that it still believes in a host contradicts nobody.
-    contrary = list(living) or sorted(name for name, word in said.items() if word == "up" and name != "nova")
+    contrary = _contrary(case)
     if contrary:
-        return None if _cut_off(case) else case.patiently(f"it shows signs of life: {', '.join(contrary)}")
+        return None if _cut_off(case) else case.patiently(_lives(case, contrary))
     if len(against) < rules["needed"]:
         return case.patiently(f"only {len(against)} of {rules['needed']} independent witnesses say that it is down"
                               f": {', '.join(against) or 'none'}")  # fmt: skip
@@ -119,11 +125,45 @@ def witnesses(case: Case) -> Objection | None:
     return case.patiently(f"required witnesses do not say that it is down: {', '.join(absent)}") if absent else None
 
 
+def _contrary(case: Case) -> list[str]:
+    """Signs of life, or who hears it.
+
+    Nova learns of a silence a minute late, so that it still believes in a host contradicts nobody.
+    """
+    said = case.facts.get("witnesses") or {}
+    living = case.facts.get("signs_of_life") or sorted(
+        name for name, word in said.items() if word == "up" and name != "nova"
+    )
+    return list(living)
+
+
+def _lives(case: Case, signs: list[str]) -> str:
+    reports = case.facts.get("networks") or {}
+    doubtful = [name for name in _networks_of(case) if state(reports.get(name)) == LOST != _state(case, name)]
+    doubt = f"; not enough reporters say that it lost: {', '.join(doubtful)}" if doubtful else ""
+    return f"it shows signs of life: {', '.join(signs)}{doubt}"
+
+
 def _cut_off(case: Case) -> bool:
     """That it lives is no objection where the question is what the loss of some of its networks calls for."""
-    names, _rules, _watched = case.scene.matrix(case.facts.get("segment"))
-    reports = case.facts.get("networks") or {}
-    return {LOST, ALIVE} <= {reports.get(name) for name in names}
+    return {LOST, ALIVE} <= {_state(case, name) for name in _networks_of(case)}
+
+
+def _networks_of(case: Case) -> list[str]:
+    return case.scene.matrix(case.facts.get("segment")).names
+
+
+def _state(case: Case, name: str) -> str:
+    """What counts: of a host that lives, a network is lost only by the word of enough others, and of nobody else.
+
+    Who has lost a network itself finds it lost on everybody.
+    """
+    report = (case.facts.get("networks") or {}).get(name)
+    said = state(report)
+    if said != LOST or not _contrary(case):
+        return said
+    enough = len({*reporters(report, LOST)} - {case.host}) >= case.scene.gates["witnesses"]["needed"]
+    return LOST if enough and not reporters(report, ALIVE) else UNKNOWN
 
 
 def networks(case: Case) -> Objection | None:
@@ -136,7 +176,7 @@ def networks(case: Case) -> Objection | None:
         return case.patiently("nothing is known about its networks", unknown=True)
     if not reports and case.by_hand:
         return None
-    return _by_matrix(case, {name: reports.get(name, UNKNOWN) for name in names}, rules)
+    return _by_matrix(case, {name: _state(case, name) for name in names}, rules)
 
 
 def _by_matrix(case: Case, states: dict[str, str], rules: t.Any) -> Objection | None:

@@ -102,7 +102,10 @@ INPUTS: dict[str, Input] = {
     "witnesses": _fact("witnesses", "what each witness says: `down`, `up` or `unknown`"),
     "signs_of_life": _fact("signs_of_life", "what the host was seen to do"),
     "suspected_for": _fact("suspected_for", "seconds since it was first said to have failed"),
-    "networks": _fact("networks", "`lost`, `alive` or `unknown`, by network, as monitors report"),
+    "networks": _fact(
+        "networks",
+        "by network its `state` (`lost`, `alive` or `unknown`), and which reporters say `lost` and `alive`",
+    ),
     "recoveries": _fact("recoveries", "how often it was recovered lately"),
     "fencing": _fact("fencing", "number of fencing levels, and the last result of `fence_check` with its age"),
     "silent": Input("hosts silent although nobody arranged that", lambda case: case.scene.silence.cloud(), shared=True),
@@ -249,7 +252,7 @@ GATES: tuple[Gate, ...] = (
         settings=("gates.witnesses.needed", "gates.witnesses.required", "gates.witnesses.ask_after"),
         missing="closed",
         answers="hold, and ask after `gates.witnesses.ask_after`; by hand: ask. A host that lives and has lost some of "
-        "its networks is left to the gate `networks`",
+        "its networks, by the word of `gates.witnesses.needed` reporters each, is left to the gate `networks`",
         harm="A host of which only nova-compute has died, or about which one observer errs, is powered off with all "
         "its healthy VMs.",
         ask=of_host.witnesses,
@@ -258,8 +261,8 @@ GATES: tuple[Gate, ...] = (
     Gate(
         name="networks",
         question="Does the loss of these networks call for a recovery?",
-        inputs=("networks", "segment", "suspected_for", "caller"),
-        settings=("gates.witnesses.ask_after",),
+        inputs=("networks", "witnesses", "signs_of_life", "segment", "suspected_for", "caller"),
+        settings=("gates.witnesses.needed", "gates.witnesses.ask_after"),
         missing="closed; by hand, open when no monitor reports. Without `networks` in the policy it is not asked",
         answers="the reaction of the first rule that fits; `migrate` gives alert; no rule: ask; not known which rule: "
         "hold, and ask after `gates.witnesses.ask_after`; by hand: ask",

@@ -36,6 +36,17 @@ class Match:
     unclear: tuple[str, ...] = ()
 
 
+def state(report: t.Any) -> str:
+    """Of one network of a host, as it was reported: ``{"state": …, "lost": [reporter, …], "alive": [reporter, …]}``."""
+    said = report.get("state") if isinstance(report, t.Mapping) else None
+    return said if said in (LOST, ALIVE) else UNKNOWN
+
+
+def reporters(report: t.Mapping[str, t.Any], word: str) -> list[str]:
+    """Who says so."""
+    return list(report.get(word) or ())
+
+
 def reaction(networks: t.Mapping[str, str], rules: Rules) -> Match:
     """The reaction to the state of the networks; those that ``networks`` does not name are no part of this segment."""
     maybe: list[int] = []

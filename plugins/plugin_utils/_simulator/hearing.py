@@ -50,11 +50,12 @@ class Hearing:
         self.started = site.clock.time
         #: Where hosts send signs of life; behind the other one are only BMCs.
         self.networks = [name for name in site.links.networks if name != site.bmc_network]
-        self._heard: dict[tuple[str, str], float] = {}
-        self._reported: set[tuple[str, str]] = set()
+        #: By host and network: when each reporter heard it last, and since when each has listened.
+        self._heard: dict[tuple[str, str], dict[str, float]] = {}
+        self._listening: dict[tuple[str, str], dict[str, float]] = {}
         self._reporting: dict[str | None, list[str]] = {}
         self._kdump: dict[str, tuple[float, float]] = {}
-        self._late: list[tuple[float, tuple[str, str]]] = []
+        self._late: list[tuple[float, tuple[str, str], str]] = []
         self._suspected: dict[str, float] = {}
         self.services: dict[str, Json] = {}
         self.api_answers = False
@@ -64,7 +65,6 @@ class Hearing:
     def listen(self) -> None:
         """Take in what there is to hear now."""
         now = self.site.clock.time
-        self._reported.clear()
         self._reporting = self._those_who_report()
         for name, host in self.site.plant.hosts.items():
             for network in self.networks:
@@ -88,16 +88,18 @@ class Hearing:
         plant, links = self.site.plant, self.site.links
         reporters = [self.machine] if network in links.of(self.machine) else []
         reporters += self._peers(host)
-        if reporters:
-            self._reported.add((host, network))
-        if plant.hosts[host].monitor and any(plant.hears(reporter, host, network) for reporter in reporters):
-            self._late.append((now + self.site.late.get(self.machine, 0.0), (host, network)))
+        before = self._listening.get((host, network), {})
+        self._listening[host, network] = {reporter: before.get(reporter, now) for reporter in reporters}
+        due = now + self.site.late.get(self.machine, 0.0)
+        if plant.hosts[host].monitor:
+            heard = [reporter for reporter in reporters if plant.hears(reporter, host, network)]
+            self._late += [(due, (host, network), reporter) for reporter in heard]
 
     def _take_in(self, now: float) -> None:
         """What was sent counts from when it is heard, however late, and as often as it is."""
-        for due, where in self._late:
+        for due, where, reporter in self._late:
             if due <= now:
-                self._heard[where] = now
+                self._heard.setdefault(where, {})[reporter] = now
         self._late = [signal for signal in self._late if signal[0] > now]
 
     def _peers(self, host: str) -> list[str]:
@@ -138,7 +140,7 @@ class Hearing:
         """Hosts that are silent, or lost on some network."""
         found = []
         for host in self.site.plant.hosts:
-            lost = "lost" in self._networks(host).values()
+            lost = any(report["state"] == "lost" for report in self._networks(host).values())
             if host not in but and (lost or self._silent(host) or host in self._kdump):
                 found.append(host)
         now = self.site.clock.time
@@ -198,8 +200,17 @@ class Hearing:
         words = set(self._of_networks(host).values())
         return "up" if "alive" in words else "down" if "lost" in words else "unknown"
 
-    def _networks(self, host: str) -> dict[str, str]:
-        return self._of_networks(host) if self.site.policy.get("networks") else {}
+    def _networks(self, host: str) -> Json:
+        states = self._of_networks(host) if self.site.policy.get("networks") else {}
+        return {network: {"state": state, **self._reports(host, network)} for network, state in states.items()}
+
+    def _reports(self, host: str, network: str) -> Json:
+        """Who hears it there, and who has listened for long enough to say that it is lost."""
+        now, heard = self.site.clock.time, self._heard.get((host, network), {})
+        alive = sorted(reporter for reporter, last in heard.items() if now - last < SILENCE)
+        listening = self._listening.get((host, network), {})
+        lost = sorted(name for name, since in listening.items() if name not in alive and now - since >= SILENCE)
+        return {"lost": lost, "alive": alive}
 
     def _of_networks(self, host: str) -> dict[str, str]:
         if not self.site.monitored:
@@ -207,10 +218,11 @@ class Hearing:
         return {network: self._of_network(host, network) for network in self.networks}
 
     def _of_network(self, host: str, network: str) -> str:
-        heard = self._heard.get((host, network), self.started)
+        where = (host, network)
+        heard = max(self._heard.get(where, {}).values(), default=self.started)
         if self.site.clock.time - heard < SILENCE:
-            return "alive" if (host, network) in self._heard else "unknown"
-        return "lost" if (host, network) in self._reported else "unknown"
+            return "alive" if where in self._heard else "unknown"
+        return "lost" if self._listening.get(where) else "unknown"
 
     def _witnesses(self, host: str) -> dict[str, str]:
         if not self.site.monitored:

@@ -86,10 +86,10 @@ def test_who_cannot_reach_a_network_that_it_should_reach_decides_nothing(network
 
 def test_only_networks_of_the_hosts_segment_matter() -> None:
     there = cloud(7, observer=seen(networks={"storage": False}))
-    there["hosts"]["cmp07"]["networks"] = {"admin": "lost"}
+    there["hosts"]["cmp07"]["networks"] = {"admin": {"state": "lost"}}
     assert said(there, WATCHED, "cmp07") == ("recover", None)
     here = cloud(observer=seen(networks={"storage": True}))
-    here["hosts"][DEAD]["networks"] = {"admin": "lost"}
+    here["hosts"][DEAD]["networks"] = {"admin": {"state": "lost"}}
     assert said(here, WATCHED) == ("recover", None)
 
 

@@ -199,9 +199,14 @@ def test_a_probe_that_answers_outweighs_all_witnesses() -> None:
 # -- networks ----------------------------------------------------------------------------------------------
 
 
-def on(lost: str = "", alive: str = "", unknown: str = "") -> dict[str, str]:
+def on(lost: str = "", alive: str = "", unknown: str = "", by: t.Sequence[str] = ("cmp04", "ctl1")) -> dict[str, t.Any]:
+    """What reporters say of each network, all the same."""
     states = {"lost": lost, "alive": alive, "unknown": unknown}
-    return {name: state for state, names in states.items() for name in names.split()}
+    return {name: report(state, **{state: list(by)}) for state, names in states.items() for name in names.split()}
+
+
+def report(state: str, lost: t.Sequence[str] = (), alive: t.Sequence[str] = (), **_unknown: t.Any) -> dict[str, t.Any]:
+    return {"state": state, "lost": list(lost), "alive": list(alive)}
 
 
 @pytest.mark.parametrize(
@@ -228,8 +233,62 @@ def test_the_matrix_says_what_the_loss_of_networks_calls_for(networks: t.Any, by
         assert by_hand["verdict"] == ("recover" if by_responder == "recover" else "ask")
 
 
+LIVES = {"witnesses": {"ctl1": "up", "nova": "up", "probe": "up"}, "signs_of_life": ["tcp://192.0.2.3:22"]}
+ENOUGH = ["cmp04", "ctl1"]
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        report("lost"),
+        report("lost", ["ctl1"]),
+        report("lost", ["ctl1", "ctl1"]),
+        report("lost", ["ctl1", DEAD]),
+        report("lost", ENOUGH, ["cmp05"]),
+        {"state": "lost"},
+        {"state": "lost", "lost": None, "alive": None},
+        {"state": "lost", "lost": ENOUGH[:1], "alive": []},
+    ],
+)
+def test_of_a_host_that_lives_no_network_is_lost_by_the_word_of_too_few(storage: t.Any) -> None:
+    facts = {**LIVES, "networks": {**on(alive="admin tenant"), "storage": storage}}
+    assert said(case(facts), WATCHED) == ("hold", "witnesses")
+    assert reason(case(facts), WATCHED) == (
+        "it shows signs of life: tcp://192.0.2.3:22; not enough reporters say that it lost: storage"
+    )
+    assert said(case({**facts, "signs_of_life": []}), WATCHED) == ("hold", "witnesses"), "ctl1 hears it"
+    assert said(case({**facts, "networks": {**facts["networks"], "storage": report("lost", ENOUGH)}}), WATCHED) == (
+        "recover",
+        None,
+    )
+
+
+def test_how_many_reporters_it_takes_is_what_the_policy_says_of_witnesses() -> None:
+    facts = {**LIVES, "networks": on(lost="storage", alive="admin tenant")}
+    three = {**policy(gates__witnesses__needed=3), "networks": NETWORKS}
+    assert said(case(facts), three) == ("hold", "witnesses")
+    facts["networks"]["storage"]["lost"].append("cmp05")
+    assert said(case(facts), three) == ("recover", None)
+
+
+def test_each_network_of_a_host_that_lives_needs_reporters_of_its_own() -> None:
+    """Without tenant and admin a person is asked; that admin is lost is one reporter's word."""
+    facts = {**LIVES, "networks": {**on(lost="tenant", alive="storage"), "admin": report("lost", ["ctl1"])}}
+    assert said(case(facts), WATCHED) == ("hold", "networks")
+    assert reason(case(facts), WATCHED) == ("networks lost: tenant; alive: storage; what to do depends on: admin")
+
+
+def test_a_report_in_another_form_tells_nothing() -> None:
+    facts = {**LIVES, "networks": {"storage": "lost", "admin": "alive", "tenant": "alive"}}
+    assert said(case(facts), WATCHED) == ("hold", "witnesses")
+    assert said(case({"networks": {"storage": "lost", "admin": None, "tenant": {"state": "gone"}}}), WATCHED) == (
+        "hold",
+        "networks",
+    )
+
+
 def test_signs_of_life_stop_no_reaction_to_the_loss_of_some_networks() -> None:
-    lives = {"witnesses": {"ctl1": "up", "nova": "up", "probe": "up"}, "signs_of_life": ["tcp://192.0.2.3:22"]}
+    lives = LIVES
     lost_storage = {**lives, "networks": on(lost="storage", alive="admin tenant")}
     assert said(case(lost_storage), WATCHED) == ("recover", None)
     assert said(case(lost_storage)) == ("hold", "witnesses")

@@ -22,6 +22,11 @@ STATED_OPEN = {"up_for", "kdump"}
 #: None says there that it has none, and that is a fact.
 NONE_SAYS_NONE = {"segment", "domain", "disabled_reason", "role"}
 
+REPORTERS = st.lists(st.sampled_from(["ctl1", "cmp02", "cmp09"]), max_size=3, unique=True)
+LOST = st.fixed_dictionaries({"state": st.just("lost"), "lost": REPORTERS, "alive": st.just([])})
+ALIVE = st.fixed_dictionaries({"state": st.just("alive"), "lost": REPORTERS, "alive": st.just(["cmp03"])})
+REPORT = st.one_of(LOST, ALIVE, st.just({"state": "unknown", "lost": [], "alive": []}))
+
 FACTS = st.fixed_dictionaries(
     {},
     optional={
@@ -41,9 +46,7 @@ FACTS = st.fixed_dictionaries(
             st.sampled_from(["operator", "nova", "probe", "ctl2"]), st.sampled_from(["down", "up", "unknown"])
         ),
         "signs_of_life": st.sampled_from([[], ["tcp://192.0.2.1:22"]]),
-        "networks": st.dictionaries(
-            st.sampled_from(["admin", "storage", "tenant"]), st.sampled_from(["lost", "alive", "unknown"])
-        ),
+        "networks": st.dictionaries(st.sampled_from(["admin", "storage", "tenant"]), REPORT),
         "kdump": st.sampled_from([None, {"last": 1.0, "for": 5.0}, {"last": 20.0, "for": 30.0}]),
         "recoveries": st.sampled_from([0, 3, None]),
         "fencing": st.sampled_from([{"levels": 1}, {"levels": 0}, {"levels": 2, "check": "mismatch"}, {}]),
@@ -157,7 +160,7 @@ RULES = [
     {"alive": ["admin"], "reaction": "ignore"},
     {"reaction": "recover"},
 ]
-REPORTS = st.fixed_dictionaries({name: st.sampled_from(["lost", "lost", "alive"]) for name in ("admin", "storage")})
+REPORTS = st.fixed_dictionaries(dict.fromkeys(("admin", "storage"), st.one_of(LOST, LOST, ALIVE)))
 
 
 @st.composite
@@ -169,6 +172,7 @@ def near_the_edge(draw: st.DrawFn) -> tuple[Json, Json]:
         it["hosts"][host].update(copy.deepcopy(draw(st.sampled_from(PALETTE))))
     for host in it["suspects"]:
         it["hosts"][host]["networks"] = draw(REPORTS)
+        it["hosts"][host]["signs_of_life"] = draw(st.sampled_from([[], [], ["tcp://192.0.2.1:22"]]))
         it["hosts"][host]["suspected_for"] = draw(st.sampled_from([10.0, 900.0]))
     it["in_flight"] = draw(st.lists(st.sampled_from(["cmp02", "cmp09"]), unique=True))
     it["fences"] = draw(FENCES)
@@ -229,8 +233,9 @@ def test_a_network_of_which_nothing_is_known_never_makes_a_decision_bolder(
     known = {**snapshot, "hosts": {**snapshot["hosts"], host: facts}}
     before = recovered(decide(known, rules))
     for name in reports:
-        vague = {**known, "hosts": {**known["hosts"], host: {**facts, "networks": {**reports, name: "unknown"}}}}
-        assert recovered(decide(vague, rules)) <= before, name
+        for less in ({"state": "unknown"}, {"state": reports[name]["state"]}, {**reports[name], "lost": ["ctl1"]}, {}):
+            vague = {**known, "hosts": {**known["hosts"], host: {**facts, "networks": {**reports, name: less}}}}
+            assert recovered(decide(vague, rules)) <= before, (name, less)
 
 
 def test_the_clouds_near_the_edge_are_often_recovered_and_often_not() -> None:
