@@ -325,6 +325,53 @@ def test_of_processes_at_once_each_order_has_its_number_one_answer_counts_and_ea
         assert list(journal.fence_checks("R")) == ["cmp03"]
 
 
+def _signal(number: int, state: str = "failed") -> dict[str, t.Any]:
+    return {
+        "source": "/hosts/cmp03/monitors/instance", "event_id": f"{state}-{number}", "type": f"t.instance.{state}",
+        "kind": "instance", "host": "cmp03", "object": f"größer-{number}", "state": state, "epoch": "e",
+        "sequence": number + 100 * (state == "ok"), "data": {"reason": "🔌"}, "reporter": "host:cmp03",
+    }  # fmt: skip
+
+
+def _accept(url: str, name: str, barrier: t.Any, answers: str) -> None:
+    with open_journal(url) as journal:
+        barrier.wait(60)
+        told = []
+        for state in ("failed", "ok"):
+            told += journal.accept_signals("R", name, [_signal(number, state) for number in range(20)])
+            journal.observe("R", "ctl1", {}, {"by": name}, decided=True)
+        decided = 0
+        for row in journal.undecided_signals("R"):
+            decided += journal.decide_signals([row["id"]], "alert", "kind", name)
+    Path(answers).write_text(json.dumps([told, decided]))
+
+
+def test_of_responders_that_get_the_same_signals_at_once_one_accepts_and_one_decides_each(
+    urls: list[str], tmp_path: Path
+) -> None:
+    open_journal(urls[0]).close()
+    barrier = spawn.Barrier(4)
+    files = [tmp_path / str(number) for number in range(4)]
+    arguments = [(urls[number % len(urls)], f"ctl{number}", barrier, str(file)) for number, file in enumerate(files)]
+    with processes(_accept, arguments) as started:
+        assert _ended_well(started)
+    told = [json.loads(file.read_text()) for file in files]
+    outcomes = [outcome for outcomes, _decided in told for outcome in outcomes]
+    assert outcomes.count("new") == 40
+    assert set(outcomes) <= {"new", "duplicate", "stale"}
+    assert sum(decided for _outcomes, decided in told) == 40
+    with open_journal(urls[-1]) as journal:
+        last = journal.last_states("R", ["instance"], ["cmp03"])
+        assert [(it["object"], it["state"]) for it in last] == sorted((f"größer-{n}", "ok") for n in range(20))
+        assert journal.undecided_signals("R") == []
+        (observer,) = journal.observers("R")
+        assert observer["beats"] == 8
+        assert observer["age"] >= 0
+        notice = journal.add_notice("R", "chat", "run_started", {"hosts": ["größer"]})
+        assert journal.take_notice(notice["id"], 0)
+        assert journal.end_notice(notice["id"], "sent")
+
+
 def test_a_journal_of_an_older_collection_is_upgraded_with_what_is_in_it(
     urls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Incidents: one failure of one host, from the first look to its end. PRIVATE: may change at any time."""
+"""Incidents: one failure of one host, VM, unit or network, from first look to end. PRIVATE: may change at any time."""
 
 from __future__ import annotations
 
+import hashlib
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import ages, rows, states
@@ -18,18 +19,30 @@ try:
 except ImportError:
     sa = None  # type: ignore[assignment]  # reported by Database()
 
+_LONGEST_KEY = 528
+
 
 class Incidents:
     """The part of the journal that knows incidents."""
 
     database: Database
 
-    def open_incident(self, host: str, scope: str, segment: str | None, kind: str = "host") -> Row:
-        """The incident of the host that has not ended, or a new one."""
-        key = f"{scope}/{host}/{kind}"
+    def open_incident(
+        self,
+        host: str,
+        scope: str,
+        segment: str | None,
+        kind: str = "host",
+        object: str = "",
+    ) -> Row:
+        """The incident of the host that has not ended, or a new one.
+
+        :param object: The VM, unit or network of the host that it is about; empty: the host itself.
+        """
+        key = _open_key(scope, host, kind, object)
         new = {
-            "id": rows.new_id(), "scope": scope, "host": host, "kind": kind, "segment": segment, "state": "open",
-            "reason": None, "open_key": key, "opened_at": rows.now(), "changed_at": rows.now(),
+            "id": rows.new_id(), "scope": scope, "host": host, "kind": kind, "object": object, "segment": segment,
+            "state": "open", "reason": None, "open_key": key, "opened_at": rows.now(), "changed_at": rows.now(),
             "opened_mark": ages.mark(self.database), "attempts": 0, "next_look_at": None, "look_after": None,
             "held_mark": None,
         }  # fmt: skip
@@ -85,3 +98,9 @@ class Incidents:
     def incidents(self, **filters: t.Any) -> list[Row]:
         """Incidents whose columns have these values (a list or tuple: any of them), oldest first."""
         return rows.rows(self.database, rows.matching("incidents", filters, ["opened_at", "id"]))
+
+
+def _open_key(scope: str, host: str, kind: str, about: str) -> str:
+    """Unique while the incident goes on; what is too long for an index is told apart by its digest."""
+    key = "/".join([scope, host, kind, *([about] if about else [])])
+    return key if len(key) <= _LONGEST_KEY else hashlib.sha256(key.encode()).hexdigest()

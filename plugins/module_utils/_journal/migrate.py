@@ -18,6 +18,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.err
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.revisions import (
     r0001_initial,
     r0002_orders,
+    r0003_signals,
 )
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.schema import OPTIONS
 
@@ -26,7 +27,7 @@ try:
 except ImportError:
     sa = None  # type: ignore[assignment]  # reported by Database()
 
-REVISIONS: list[t.Any] = [r0001_initial, r0002_orders]
+REVISIONS: list[t.Any] = [r0001_initial, r0002_orders, r0003_signals]
 HEAD: str = REVISIONS[-1].revision
 VERSION_TABLE = "journal_version"
 

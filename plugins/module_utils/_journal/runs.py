@@ -41,7 +41,7 @@ class Runs:
         """
         run = {
             "id": run_id or rows.new_id(), "state": "open", "check_mode": check_mode, "resumes": resumes,
-            "holder": holder, "outcome": None, "opened_at": rows.now(), "closed_at": None,
+            "holder": holder, "outcome": None, "launch": None, "opened_at": rows.now(), "closed_at": None,
         }  # fmt: skip
         members = [{"run_id": run["id"], "host": it["host"], "incident_id": it["incident_id"]} for it in hosts]
 
@@ -86,6 +86,29 @@ class Runs:
         values = {"state": states.known(states.RUN, state), "outcome": outcome, "closed_at": rows.now()}
         is_open = sa.and_(runs.c.id == run_id, runs.c.state == "open")
         return rows.update(self.database, runs.update().where(is_open).values(values))
+
+    def set_launch(self, run_id: str, launch: Row) -> bool:
+        """Write how a responder started an open run; tell whether it was open."""
+        runs = table("runs")
+        is_open = sa.and_(runs.c.id == run_id, runs.c.state == "open")
+        return rows.update(self.database, runs.update().where(is_open).values(launch=launch))
+
+    def open_runs(self, scope: str) -> list[Row]:
+        """All runs that never ended, oldest first, each with its ``hosts``; not those in check mode."""
+        runs, members, incidents = table("runs"), table("run_hosts"), table("incidents")
+        here = (
+            sa.select(members.c.run_id)
+            .join_from(members, incidents, incidents.c.id == members.c.incident_id)
+            .where(incidents.c.scope == scope)
+        )
+        query = (
+            sa.select(runs)
+            .where(runs.c.state == "open", runs.c.check_mode.is_(False), runs.c.id.in_(here))
+            .order_by(runs.c.opened_at, runs.c.id)
+        )
+        found = rows.rows(self.database, query)
+        members_of = self.run_hosts([run["id"] for run in found]) if found else []
+        return [{**run, "hosts": [it for it in members_of if it["run_id"] == run["id"]]} for run in found]
 
     def set_run_host(self, run_id: str, host: str, outcome: str, reason: str | None = None) -> bool:
         """Say how a run ended for one of its hosts."""

@@ -67,6 +67,8 @@ def _incidents() -> list[t.Any]:
         _name("scope", nullable=False),
         _name("host", nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),
+        # The VM, unit or network that it is about; empty where it is the host.
+        _name("object", nullable=False, server_default=""),
         _name("segment"),
         _state(),
         sa.Column("reason", sa.Text),
@@ -92,6 +94,8 @@ def _runs() -> list[t.Any]:
         _id("resumes", sa.ForeignKey("runs.id")),
         _json("holder", nullable=False),
         _json("outcome"),
+        # How a responder started it: locally with its artifacts, or as a job elsewhere.
+        _json("launch"),
         _time("opened_at", nullable=False),
         _time("closed_at"),
         sa.Index("ix_runs_opened_at", "opened_at"),
@@ -290,6 +294,75 @@ def _storms() -> list[t.Any]:
     ]
 
 
+def _signals() -> list[t.Any]:
+    return [
+        _id("id", primary_key=True),
+        _name("scope", nullable=False),
+        _name("source", nullable=False),
+        sa.Column("event_id", sa.String(128), nullable=False),
+        sa.Column("type", sa.String(128), nullable=False),
+        sa.Column("kind", sa.String(16), nullable=False),
+        _name("host", nullable=False),
+        _name("object", nullable=False),
+        _state(),
+        sa.Column("epoch", sa.String(64), nullable=False),
+        sa.Column("sequence", sa.BigInteger),
+        _json("data", nullable=False),
+        _name("reporter", nullable=False),
+        _name("received_by", nullable=False),
+        _time("received_at", nullable=False),
+        _mark("received"),
+        sa.Column("repeats", sa.Integer, nullable=False),
+        _time("repeated_at", nullable=False),
+        _mark("repeated"),
+        # Set while it is the last word of its source about this: the database itself refuses a second one.
+        sa.Column("newest_key", sa.String(64), unique=True),
+        _id("incident_id"),
+        sa.Column("verdict", sa.String(16)),
+        _name("gate"),
+        sa.Column("verdict_reason", sa.Text),
+        _time("decided_at"),
+        sa.UniqueConstraint("scope", "source", "event_id", name="uq_signals_event"),
+        sa.Index("ix_signals_scope_host", "scope", "host"),
+        sa.Index("ix_signals_scope_verdict", "scope", "verdict"),
+        sa.Index("ix_signals_incident_id", "incident_id"),
+    ]
+
+
+def _observers() -> list[t.Any]:
+    return [
+        _name("scope", primary_key=True),
+        _name("name", primary_key=True),
+        _json("holder", nullable=False),
+        sa.Column("beats", sa.BigInteger, nullable=False),
+        _time("seen_at", nullable=False),
+        _mark("seen"),
+        _json("view"),
+        _time("decided_at"),
+        _mark("decided"),
+    ]
+
+
+def _notices() -> list[t.Any]:
+    return [
+        _id("id", primary_key=True),
+        _name("scope", nullable=False),
+        _id("incident_id"),
+        _id("run_id"),
+        _name("target", nullable=False),
+        sa.Column("event", sa.String(64), nullable=False),
+        _json("body", nullable=False),
+        _state(),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("reason", sa.Text),
+        _time("made_at", nullable=False),
+        _mark("made"),
+        _time("ended_at"),
+        sa.Index("ix_notices_scope_state", "scope", "state"),
+        sa.Index("ix_notices_incident_id", "incident_id"),
+    ]
+
+
 _TABLES: dict[str, t.Callable[[], list[t.Any]]] = {
     "incidents": _incidents,
     "runs": _runs,
@@ -305,6 +378,9 @@ _TABLES: dict[str, t.Callable[[], list[t.Any]]] = {
     "fence_checks": _fence_checks,
     "sightings": _sightings,
     "storms": _storms,
+    "signals": _signals,
+    "observers": _observers,
+    "notices": _notices,
 }
 
 

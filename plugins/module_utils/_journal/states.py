@@ -66,6 +66,18 @@ FENCE_CHECK = {
     "mismatch": "a device says that it switches another machine",
 }
 
+SIGNAL = {
+    "failed": "its monitor says that something is wrong",
+    "ok": "its monitor says that nothing is wrong any more",
+}
+VERDICT = ("recover", "hold", "ask", "alert", "ignore")
+
+NOTICE = {
+    "pending": "not yet delivered",
+    "sent": "delivered",
+    "failed": "given up, see reason",
+}
+
 
 def known(table: dict[str, str], state: str) -> str:
     """Return the state, or refuse one that is not in its table."""

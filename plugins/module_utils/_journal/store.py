@@ -18,15 +18,20 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.evi
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.fence_checks import FenceChecks
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.incidents import Incidents
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.ledger import Ledger
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.notices import Notices
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.observers import Observers
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.orders import Orders
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.questions import Questions
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.rows import Row
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.runs import Runs
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.sightings import Sightings
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.signals import Signals
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.storms import Storms
 
 
-class Journal(Incidents, Runs, Evidence, Ledger, Orders, Questions, FenceChecks, Sightings, Storms):
+class Journal(
+    Incidents, Runs, Evidence, Ledger, Orders, Questions, FenceChecks, Sightings, Storms, Signals, Observers, Notices
+):
     """An open journal: a context manager that closes its connections."""
 
     def __init__(self, database: Database) -> None:
@@ -57,6 +62,8 @@ class Journal(Incidents, Runs, Evidence, Ledger, Orders, Questions, FenceChecks,
             "reserved": self.reserved_uses(run_id=run_id),
             "steps": self.steps(run_id),
             "questions": self.questions(run_id=run_id),
+            "signals": self.signals(incident_id=incident_ids),
+            "notices": self.notices(incident_id=incident_ids),
             "claims": rows.rows(self.database, rows.matching("claims", {"run_id": run_id}, ["scope", "host"])),
         }
 

@@ -19,8 +19,11 @@ def test_the_same_failure_is_one_incident(journal: Journal) -> None:
 def test_hosts_scopes_and_kinds_are_told_apart(journal: Journal) -> None:
     keys: list[t.Any] = [("cmp03", "R"), ("CMP03", "R"), ("cmp03", "S"), ("cmp04", "R")]
     ids = {journal.open_incident(*key, None)["id"] for key in keys}
-    ids.add(journal.open_incident("cmp03", "R", None, kind="instance")["id"])
-    assert len(ids) == 5
+    about = [("instance", "vm-1"), ("instance", "vm-2"), ("instance", "x" * 255), ("process", "vm-1")]
+    ids.update(journal.open_incident("cmp03", "R", None, *it)["id"] for it in [("instance", ""), *about])
+    assert len(ids) == 9
+    long = journal.open_incident("c" * 250, "R" * 200, None, "instance", "x" * 250)
+    assert journal.open_incident("c" * 250, "R" * 200, None, "instance", "x" * 250) == long
 
 
 @pytest.mark.parametrize("state", ["open", "held", "recovering", "partial"])

@@ -93,3 +93,20 @@ def test_a_reserved_host_is_consumed_or_returned_once(journal: Journal, new_run:
     assert journal.set_reserved(use["id"], "returned")
     assert not journal.set_reserved(use["id"], "consumed")
     assert [it["state"] for it in journal.reserved_uses(run_id=run["id"])] == ["returned"]
+
+
+def test_how_a_run_was_launched_stays_with_it(journal: Journal, new_run: NewRun) -> None:
+    run = new_run("cmp03")
+    assert run["launch"] is None
+    assert journal.set_launch(run["id"], {"job": 7})
+    assert journal.run(run["id"])["launch"] == {"job": 7}
+    journal.close_run(run["id"], "closed")
+    assert not journal.set_launch(run["id"], {"job": 8})
+
+
+def test_open_runs_of_a_region_are_listed_with_their_hosts(journal: Journal, new_run: NewRun) -> None:
+    ended = new_run("cmp03")
+    journal.close_run(ended["id"], "closed")
+    open_, _check = new_run("cmp01", "cmp03"), new_run("cmp03", check_mode=True)
+    assert journal.open_runs("R") == [open_]
+    assert journal.open_runs("S") == []

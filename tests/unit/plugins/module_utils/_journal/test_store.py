@@ -14,6 +14,13 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.err
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
 
 
+def _signal(host: str) -> dict[str, t.Any]:
+    return {
+        "source": host, "event_id": "1", "type": "openstack_ha.host.unreachable", "kind": "host", "host": host,
+        "object": "", "state": "failed", "epoch": "e", "sequence": 1, "data": {}, "reporter": "reporter:pacemaker",
+    }  # fmt: skip
+
+
 def test_the_report_has_everything_about_a_run_and_nothing_of_others(
     journal: Journal, new_run: t.Callable[..., dict[str, t.Any]]
 ) -> None:
@@ -27,6 +34,9 @@ def test_the_report_has_everything_about_a_run_and_nothing_of_others(
         journal.use_reserved(it["id"], "cmp09", "rack1", None)
         journal.add_step(it["id"], host, "fence", 1.5)
         journal.ask(it["id"], it["hosts"][0], "budget", "digest", "too many")
+        journal.accept_signals("R", "ctl1", [_signal(host)])
+        journal.decide_signals([journal.undecided_signals("R")[0]["id"]], "recover", None, "", incident)
+        journal.add_notice("R", "chat", "run_started", {}, incident)
     report = json.loads(json.dumps(journal.report(run["id"])))
     assert report.pop("run")["id"] == run["id"]
     assert {key: len(value) for key, value in report.items()} == dict.fromkeys(report, 1)
