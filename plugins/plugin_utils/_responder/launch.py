@@ -1,0 +1,120 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is common to all ways to start a run of a playbook. PRIVATE to this collection: may change at any time."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import typing as t
+
+Json = t.Dict[str, t.Any]
+Say = t.Callable[[str], None]
+#: Why the run is to end now; None: it is not.
+Canceled = t.Callable[[], t.Optional[str]]
+
+RECOVER_HOST = "openstack_ha.recovery.recover_host"
+
+_MOST_FAILURES = 20
+_LONGEST = 500  # characters of a message in the journal
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """One run to start.
+
+    :param variables: Extra variables of the playbook; no secrets.
+    :param timeout: Seconds that it may take; None: any time.
+    """
+
+    run_id: str
+    hosts: tuple[str, ...]
+    playbook: str
+    variables: Json
+    timeout: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """How it ended: ``successful``, ``failed``, ``canceled`` or ``timeout``."""
+
+    status: str
+    rc: int | None = None
+    reason: str | None = None
+
+
+class Launcher(t.Protocol):
+    """A way to start runs."""
+
+    kind: str
+
+    def run(self, order: Order, progress: Progress, canceled: Canceled) -> Ended:
+        """Run it to its end. Nothing of it is at work any more when this returns."""
+
+
+class Progress:
+    """What a run has said so far, from events as ansible-runner and AWX shape them. Safe to use from several threads."""
+
+    def __init__(self, order: Order, kind: str, say: Say) -> None:
+        self._order, self._say = order, say
+        self._lock = threading.Lock()
+        self._launch: Json = {"kind": kind, "playbook": order.playbook, "task": None, "failed": []}
+        self._errors: list[str] = []
+        self._last = ""
+        self.pid: int | None = None
+        self._changed = True
+
+    def take(self, event: Json) -> None:
+        """Note one event; an odd one is left out, never an error."""
+        name, data = event.get("event"), event.get("event_data") or {}
+        with self._lock:
+            if isinstance(event.get("pid"), int):
+                self.pid = event["pid"]
+            self._listen(str(event.get("stdout") or ""))
+            if name == "playbook_on_task_start":
+                self._note(task=data.get("name") or data.get("task"))
+                self._say(f"run {self._order.run_id}: {self._launch['task']}")
+            elif name in ("runner_on_failed", "runner_on_unreachable", "runner_item_on_failed"):
+                self._fail(data)
+
+    def set(self, **facts: t.Any) -> None:
+        """Note how it was started or ended."""
+        with self._lock:
+            self._note(**facts)
+
+    def news(self) -> Json | None:
+        """What the journal should know, if that is something else than the last time."""
+        with self._lock:
+            if not self._changed:
+                return None
+            self._changed = False
+            return {**self._launch, "failed": list(self._launch["failed"])}
+
+    def why(self) -> str | None:
+        """Why it failed, as far as it said."""
+        with self._lock:
+            failed = [it for it in self._launch["failed"] if not it["ignored"]] or self._launch["failed"]
+            if failed:
+                return f"{failed[-1]['host']}: {failed[-1]['task']}: {failed[-1]['msg']}"
+            return " ".join(self._errors)[:_LONGEST] or self._last[:_LONGEST] or None
+
+    def _note(self, **facts: t.Any) -> None:
+        self._launch.update(facts)
+        self._changed = True
+
+    def _fail(self, data: Json) -> None:
+        result = data.get("res") if isinstance(data.get("res"), dict) else {}
+        message = str(result.get("msg") or "failed without a message")[:_LONGEST]
+        failure = {"host": data.get("host"), "task": data.get("task"), "msg": message}
+        failure["ignored"] = bool(data.get("ignore_errors"))
+        self._launch["failed"] = [*self._launch["failed"], failure][-_MOST_FAILURES:]
+        self._changed = True
+        self._say(f"run {self._order.run_id}: {failure['host']}: {failure['task']}: failed: {message}")
+
+    def _listen(self, out: str) -> None:
+        for line in (line.strip() for line in out.splitlines()):
+            if line.startswith(("ERROR!", "[ERROR]")):
+                self._errors = [*self._errors, line][-5:]
+            self._last = line or self._last
