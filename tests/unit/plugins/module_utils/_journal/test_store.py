@@ -40,7 +40,7 @@ def test_the_report_has_everything_about_a_run_and_nothing_of_others(
     report = json.loads(json.dumps(journal.report(run["id"])))
     assert report.pop("run")["id"] == run["id"]
     assert {key: len(value) for key, value in report.items()} == dict.fromkeys(report, 1)
-    assert len(report) == 9
+    assert len(report) == 11
     assert "cmp04" not in json.dumps(report)
 
 
