@@ -20,12 +20,29 @@ GROUPS = {
     "python": {"python3-venv": ""},
     "base": {"ipmitool": "ipmitool", "openipmi": "ipmi_sim"},
     "agents": {"fence-agents": "fence_ipmilan"},
+    "hosts": {
+        "mmdebstrap": "mmdebstrap",
+        "nftables": "nft",
+        "openssh-client": "ssh",
+        "systemd-container": "systemd-nspawn",
+    },
     "journal": {
         "galera-4": "/usr/lib/galera/libgalera_smm.so",
         "mariadb-server": "mariadbd",
         "postgresql": "/usr/lib/postgresql/*/bin/initdb",
         "rsync": "rsync",
     },
+    "libvirt": {
+        "libvirt-clients": "virsh",
+        "libvirt-daemon": "libvirtd",
+        "libvirt-daemon-driver-qemu": "/usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so",
+        "nbdkit": "nbdkit",
+        "python3-jeepney": "/usr/lib/python3/dist-packages/jeepney",
+        "python3-libvirt": "/usr/lib/python3/dist-packages/libvirt.py",
+        "qemu-system-x86": "qemu-system-x86_64",
+        "seabios": "/usr/share/seabios/bios.bin",
+    },
+    "membership": {"etcd-server": "etcd"},
     "multi": {"mariadb-server": "mariadbd", "memcached": "memcached", "rabbitmq-server": "rabbitmq-server"},
 }
 _POLICY = Path("/usr/sbin/policy-rc.d")
