@@ -68,6 +68,11 @@ test-multi: $(CONTROLLER)/.ready $(NOVA)/.ready ## kill -9 in a cloud of process
 	$(PACKAGES) base multi
 	@$(PYTEST) tests/multi
 
+.PHONY: test-hosts
+test-hosts: $(CONTROLLER)/.ready $(NOVA)/.ready ## monitors and responders on hosts: containers with systemd, networks and power (root)
+	$(PACKAGES) base hosts
+	@$(PYTEST) tests/hosts
+
 .PHONY: stories
 stories: $(CONTROLLER)/.ready tree ## play all stories on the simulator; fails where another log comes out than expected
 	@$(PYTHON) tests/tools/stories.py

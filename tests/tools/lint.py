@@ -9,7 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TREE = ROOT / "build" / "tree"
 TESTS = " ".join(
-    f"../../tests/{name}" for name in ("bed", "multi", "tools", "bench.py", "bench_gates.py", "demo.py", "driver.py")
+    f"../../tests/{name}"
+    for name in ("bed", "hosts", "multi", "tools", "bench.py", "bench_gates.py", "demo.py", "driver.py")
 )
 TYPED = f"ansible_collections/openstack_ha/recovery/plugins {TESTS}"
 # name -> directory, command
