@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - With O(state=open), resolves the names of the failed hosts, claims the hosts so that no other run works on them,
     takes a snapshot of the cloud, passes it through the gates, and journals the verdict.
+  - With O(state=open) and O(run_id), takes over the run that a responder has opened and decided on for this playbook,
+    which holds the claims from then on. Nothing is decided anew; the journaled verdicts are returned.
   - Where the verdict is V(ask), the question is journaled with what would be done. It is answered with
     M(openstack_ha.recovery.incident_answer), and the next run on the host goes by the answer, if the situation is still
     the one that was asked about. With O(ask_wait), or C(ask.wait) of the policy, the run stays open and waits.
@@ -171,7 +173,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors impo
     RecoveryError,
 )
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates import decide
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import holder
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims, holder
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError, JournalMissing
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._names import HostNames
@@ -186,6 +188,8 @@ _TELL = 30.0  # seconds between two lines of progress
 def run(call: Call) -> Result:
     """Open, await, hold or close."""
     if call.params["state"] == "open":
+        if call.params["run_id"]:
+            return _take_over(call)
         return _open_checked(call) if call.check_mode else _open(call)
     if call.check_mode or not call.params["run_id"]:
         return {"changed": call.check_mode, "run_id": call.params["run_id"]}
@@ -221,12 +225,47 @@ def _open_checked(call: Call) -> Result:
 def _open(call: Call) -> Result:
     cloud, hosts = connect(call.params), _resolve(call)
     segments = {host: call.params["topology"]["hosts"][host].get("segment") for host in hosts}
+    with open_journal(call.params["journal_url"]) as journal:
+        lease_seconds = call.params["lease_seconds"]
+        record = _recovery.begin(journal, cloud.region, segments, _me(call), lease_seconds, call.progress)
+        return _decide(call, cloud, journal, record, hosts, [])
+
+
+def _me(call: Call) -> holder.Holder:
+    """The playbook, which holds what this task claims."""
     me = holder.describe(os.getppid(), monotonic=time.monotonic())
     if not call.in_process:
         me.update(pid=None, pid_start=None)  # a module's process ends long before its run
-    with open_journal(call.params["journal_url"]) as journal:
-        record = _recovery.begin(journal, cloud.region, segments, me, call.params["lease_seconds"], call.progress)
-        return _decide(call, cloud, journal, record, hosts, [])
+    return me
+
+
+def _take_over(call: Call) -> Result:
+    """Go on with a run that a responder has opened for this playbook."""
+    run_id, hosts = call.params["run_id"], _resolve(call)
+    if call.check_mode:
+        raise ConfigError("run_id: a run is not taken over in check mode; without run_id the verdict is shown.")
+    with open_journal(call.params["journal_url"], create=False) as journal:
+        record = journal.run(run_id)
+        verdicts = {host: it for verdict in journal.verdicts(run_id) for host, it in verdict["result"].items()}
+        _check_same(record, verdicts, hosts)
+        claims.take_over(journal, run_id, hosts, _taking_over(record["holder"], _me(call)))
+        _run.Run(journal, run_id).step("taken_over")
+        return _opened(call, record, {host: verdicts[host] for host in hosts}, [])
+
+
+def _check_same(record: Json, verdicts: dict[str, Json], hosts: list[str]) -> None:
+    """Refuse to go on with a run about other hosts."""
+    entries = [entry["host"] for entry in record["hosts"] if entry["outcome"] is None]
+    wanted = sorted(set(entries) & set(_to_recover(verdicts)))
+    if record["state"] == "open" and wanted != hosts:
+        about = ", ".join(wanted) or "no host any more"
+        raise ConfigError(f"hosts: run {record['id']} is to recover {about}, not {', '.join(hosts)}.")
+
+
+def _taking_over(opener: holder.Holder, me: holder.Holder) -> holder.Holder:
+    """Seconds of steps go on counting from when the run was opened, if that was on this machine."""
+    here = opener.get("boot_id") == me["boot_id"]
+    return {**me, "monotonic": opener["monotonic"] if here else me["monotonic"], "opened_by": holder.words(opener)}
 
 
 def _decide(call: Call, cloud: Cloud, journal: Journal, record: Json, hosts: list[str], assumed: list[Json]) -> Result:

@@ -32,6 +32,8 @@ Alive = t.Callable[[holders.Holder], t.Optional[bool]]
 
 LEASE_SECONDS = 30.0
 
+_NOT_TAKEN = "Nothing was taken over and nothing was changed; what is still to be done is taken up by another run."
+
 
 class _Raced(Exception):
     """A claim changed between our look and our swap."""
@@ -97,6 +99,41 @@ def take(
             return {key[1]: int(now[key]["token"]) + (todo[key] == "take") for key in keys}
 
 
+def opener() -> holders.Holder:
+    """The holder of a run that this process opens for another to take over, see :func:`take_over`."""
+    return holders.describe(monotonic=time.monotonic(), hands_over=True)
+
+
+def take_over(journal: Journal, run_id: str, hosts: t.Iterable[str], holder: holders.Holder) -> dict[str, int]:
+    """Make another process the holder of an open run and of its claims on these hosts; return their new tokens.
+
+    Who opened the run, and has kept the claims since, cannot renew them any more.
+
+    :raises ClaimHeld: The run has ended, does not hold all of them, or is not held by who hands it over.
+    """
+    wanted = sorted(set(hosts))
+    run, found = journal.run(run_id), held(journal, run_id, wanted)
+    _refuse_take_over(run, wanted, found)
+    claims, runs = table("claims"), table("runs")
+
+    def work(connection: sa.Connection) -> None:
+        is_open = sa.and_(runs.c.id == run_id, runs.c.state == "open")
+        if connection.execute(runs.update().where(is_open).values(holder=holder)).rowcount != 1:
+            raise _Raced
+        for claim in found:
+            # Not its beats: who hands it over goes on renewing it.
+            same = [claims.c[key] == claim[key] for key in ("scope", "host", "run_id", "token")]
+            values = {"holder": holder, "token": claim["token"] + 1, "taken_at": rows.now()}
+            if connection.execute(claims.update().where(*same).values(values)).rowcount != 1:
+                raise _Raced
+
+    try:
+        journal.database.write(work)
+    except _Raced:
+        raise ClaimHeld(f"Run {run_id} was ended, or its claims were taken, at this moment. {_NOT_TAKEN}") from None
+    return {str(claim["host"]): int(claim["token"]) + 1 for claim in found}
+
+
 def release(journal: Journal, run_id: str, hosts: t.Iterable[str]) -> int:
     """Free the claims that a run holds on these hosts; return how many it still held."""
     claims = table("claims")
@@ -125,6 +162,17 @@ def taken(journal: Journal, scope: str) -> list[Row]:
     claims = table("claims")
     query = sa.select(claims).where(claims.c.scope == scope, claims.c.run_id.is_not(None)).order_by(claims.c.host)
     return rows.rows(journal.database, query)
+
+
+def _refuse_take_over(run: Row, hosts: list[str], found: list[Row]) -> None:
+    lost = sorted(set(hosts) - {claim["host"] for claim in found})
+    if run["state"] != "open":
+        raise ClaimHeld(f"Run {run['id']} is {run['state']}, since {run['closed_at']}. {_NOT_TAKEN}")
+    if lost or not found:
+        raise ClaimHeld(f"Run {run['id']} has lost its claim on {', '.join(lost) or 'every host'}. {_NOT_TAKEN}")
+    for claim in found:
+        if not (claim["holder"] or {}).get("hands_over"):
+            raise ClaimHeld(f"Run {run['id']} is at work: {holders.words(claim['holder'])} holds it. {_NOT_TAKEN}")
 
 
 def _mark(claim: Row) -> tuple[t.Any, ...]:

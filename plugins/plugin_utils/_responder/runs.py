@@ -2,22 +2,20 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The runs that this responder has started: their claims until the playbook takes over, their end. PRIVATE: may change at any time.
+"""The runs that this responder has started, from their claims to their end. PRIVATE: may change at any time.
 
-A run is opened in the journal by who decided (``_recovery.begin()`` and ``_recovery.decide()``), with :func:`opener` as
-its holder, and started here::
+A run is opened in the journal by who decided (``_recovery.begin()`` and ``_recovery.decide()``), with ``claims.opener()``
+as its holder, and started here::
 
-    run = _recovery.begin(journal, scope, segments, runs.opener(), lease_seconds, say)
+    run = _recovery.begin(journal, scope, segments, claims.opener(), lease_seconds, say)
     verdicts = _recovery.decide(journal, run["id"], ...)
     runs.start(run["id"], [host for host, it in verdicts.items() if it["verdict"] == "recover"])
 """
 
 from __future__ import annotations
 
-import time
 import typing as t
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import holder
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.launch import RECOVER_HOST, Json, Say
 
 #: run id, hosts, status, return code, reason
@@ -26,11 +24,6 @@ OnEnd = t.Callable[[str, t.List[str], str, t.Optional[int], t.Optional[str]], No
 #: How a run may end: what :class:`launch.Ended` says, or ``lost``: its processes are gone and it is still open, so
 #: somebody must take it up again.
 STATUSES = ("successful", "failed", "canceled", "timeout", "lost")
-
-
-def opener() -> holder.Holder:
-    """The holder of a run that is opened here for a playbook to take over."""
-    return holder.describe(monotonic=time.monotonic(), hands_over=True)
 
 
 class Runs:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import os
 import typing as t
 from pathlib import Path
 
 import pytest
 from unit.fakes.tasks import Tasks, WrongOptions
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils import _run
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _recovery, _run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError, Paused, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates import GATES
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import ClaimHeld
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import defaults
 from ansible_collections.openstack_ha.recovery.plugins.modules import recovery_run
@@ -424,3 +426,76 @@ def test_closing_in_check_mode_or_without_a_run_does_nothing(tasks: Tasks) -> No
 def test_options_that_make_no_sense_are_refused(tasks: Tasks, args: dict[str, t.Any]) -> None:
     with pytest.raises(WrongOptions):
         tasks.run(recovery_run, **args)
+
+
+# -- taking over a run that a responder has opened -----------------------------------------------------------------
+
+
+def opened_for(tasks: Tasks, *hosts: str) -> str:
+    """A run as a responder opens it: claimed and decided on, by a process that hands it over."""
+    hosts = hosts or ("cmp01",)
+    with tasks.journal() as journal:
+        run = _recovery.begin(journal, "RegionOne", dict.fromkeys(hosts, "rack1"), claims.opener(), 60.0, print)
+        verdict = {"verdict": "recover", "gate": None, "reason": "dead", "gates": [], "reaction": "recover"}
+        journal.add_verdict(run["id"], {"hosts": {}}, "hash", {host: {**verdict, "look_again": None} for host in hosts})
+        for entry in run["hosts"]:
+            journal.set_incident(entry["incident_id"], "recovering")
+    return str(run["id"])
+
+
+def test_a_run_that_was_opened_for_it_is_taken_over_and_nothing_is_decided_anew(tasks: Tasks) -> None:
+    run_id = opened_for(tasks)
+    tasks.service("cmp01")["state"] = "up"  # it would ask now
+    taken = begin(tasks, run_id=run_id)
+    assert (taken["run_id"], taken["hosts"], taken["verdicts"]["cmp01"]["reason"]) == (run_id, ["cmp01"], "dead")
+    with tasks.journal() as journal:
+        report = journal.report(run_id)
+    assert len(report["verdicts"]) == 1
+    assert report["run"]["holder"] == report["claims"][0]["holder"]
+    assert report["run"]["holder"]["pid"] == os.getppid()
+    assert (report["claims"][0]["token"], report["steps"][0]["name"]) == (2, "taken_over")
+    assert close(tasks, run_id)["run"]["state"] == "closed"
+
+
+def test_a_run_is_taken_over_once(tasks: Tasks) -> None:
+    run_id = opened_for(tasks)
+    begin(tasks, run_id=run_id)
+    with pytest.raises(ClaimHeld, match="is at work"):
+        begin(tasks, run_id=run_id)
+    close(tasks, run_id)
+    with pytest.raises(ClaimHeld, match="is closed"):
+        begin(tasks, run_id=run_id)
+
+
+def test_a_run_that_somebody_started_by_hand_is_not_taken_over(tasks: Tasks) -> None:
+    run_id = begin(tasks)["run_id"]
+    with pytest.raises(ClaimHeld, match=f"Run {run_id} is at work"):
+        begin(tasks, run_id=run_id)
+
+
+def test_a_run_that_lost_its_claim_is_not_taken_over(tasks: Tasks) -> None:
+    run_id = opened_for(tasks)
+    with tasks.journal() as journal:
+        claims.release(journal, run_id, ["cmp01"])
+    with pytest.raises(ClaimHeld, match="lost its claim on cmp01"):
+        begin(tasks, run_id=run_id)
+
+
+@pytest.mark.parametrize("hosts", [["cmp01"], ["cmp02", "cmp03"], ["cmp01", "cmp02", "cmp03"]])
+def test_a_run_about_other_hosts_is_not_taken_over(tasks: Tasks, hosts: list[str]) -> None:
+    run_id = opened_for(tasks, "cmp01", "cmp02")
+    with pytest.raises(ConfigError, match=f"run {run_id} is to recover cmp01, cmp02, not "):
+        begin(tasks, *hosts, run_id=run_id)
+
+
+def test_check_mode_takes_nothing_over(tasks: Tasks) -> None:
+    run_id = opened_for(tasks)
+    with pytest.raises(ConfigError, match="check mode"):
+        begin(tasks, check_mode=True, run_id=run_id)
+    begin(tasks, run_id=run_id)
+
+
+def test_steps_of_a_run_taken_over_on_another_machine_count_from_then(tasks: Tasks) -> None:
+    mine = {"boot_id": "here", "monotonic": 5.0, "user": "ann", "hostname": "ctl1", "pid": 7}
+    for opener, since in (({"boot_id": "here", "monotonic": 2.0}, 2.0), ({"boot_id": "there", "monotonic": 9.0}, 5.0)):
+        assert recovery_run._taking_over({**mine, **opener}, mine)["monotonic"] == since

@@ -169,6 +169,69 @@ def test_any_change_after_the_look_stops_the_swap(journal: Journal, meanwhile: t
     assert claims.held(journal, "run2", ["cmp03"]) == []
 
 
+PLAYBOOK = {**ELSEWHERE, "pid": 8}
+
+
+@pytest.fixture
+def opened(journal: Journal, new_run: t.Callable[..., dict[str, t.Any]]) -> str:
+    """A run on cmp01 and cmp03 that is handed over."""
+    run_id = str(new_run("cmp01", "cmp03")["id"])
+    _take(journal, run_id, "cmp01", "cmp03", holder=claims.opener())
+    return run_id
+
+
+def test_who_opened_a_run_cannot_renew_its_claims_after_another_took_it_over(journal: Journal, opened: str) -> None:
+    mine = Lease.of_run(journal, opened, ["cmp01", "cmp03"])
+    mine.renew()
+    assert claims.take_over(journal, opened, ["cmp01", "cmp03"], PLAYBOOK) == {"cmp01": 2, "cmp03": 2}
+    with pytest.raises(LeaseLost):
+        mine.renew()
+    assert [claim["holder"] for claim in claims.of_run(journal, opened)] == [PLAYBOOK, PLAYBOOK]
+    assert journal.run(opened)["holder"] == PLAYBOOK
+    Lease.of_run(journal, opened, ["cmp01", "cmp03"])
+
+
+def test_renewing_meanwhile_does_not_stop_a_take_over(journal: Journal, opened: str, raced: Raced) -> None:
+    raced(lambda: Lease.of_run(journal, opened, ["cmp01"]).renew())
+    assert claims.take_over(journal, opened, ["cmp01", "cmp03"], PLAYBOOK)
+
+
+Raced = t.Callable[[t.Callable[[], t.Any]], None]
+
+
+@pytest.fixture
+def raced(monkeypatch: pytest.MonkeyPatch) -> Raced:
+    """Have something happen between the look and the swap of a take-over."""
+
+    def arrange(meanwhile: t.Callable[[], t.Any]) -> None:
+        refuse = claims._refuse_take_over
+        monkeypatch.setattr(claims, "_refuse_take_over", lambda *given: (refuse(*given), meanwhile()))
+
+    return arrange
+
+
+@pytest.mark.parametrize("what", ["closed", "released", "taken over"])
+def test_what_changes_between_the_look_and_the_swap_stops_a_take_over(
+    journal: Journal, opened: str, raced: Raced, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    swap, hosts = claims.take_over, ["cmp01", "cmp03"]
+
+    def taken_over() -> None:
+        monkeypatch.undo()
+        swap(journal, opened, hosts, ELSEWHERE)
+
+    changes: dict[str, t.Callable[[], object]] = {
+        "closed": lambda: journal.close_run(opened, "closed"),
+        "released": lambda: claims.release(journal, opened, ["cmp03"]),
+        "taken over": taken_over,
+    }
+    raced(changes[what])
+    with pytest.raises(ClaimHeld, match="at this moment"):
+        swap(journal, opened, hosts, PLAYBOOK)
+    assert PLAYBOOK not in [claim["holder"] for claim in claims.of_run(journal, opened)]
+    assert journal.run(opened)["holder"] != PLAYBOOK
+
+
 def test_release_frees_only_what_the_run_holds(journal: Journal) -> None:
     _take(journal, "run1", "cmp01")
     _take(journal, "run2", "cmp03")
