@@ -127,7 +127,7 @@ class Referee:
             self.foul("I5", f"{vm} was evacuated, and its ledger line says {self.book.line(vm, run)!r}")
         if vm in self.nova._busy:
             self.foul("I5", f"{vm} was evacuated a second time while it was under way")
-        order = self.orders.against(source, self._region_of(source), self._now() - 2.0, self._limits_known())
+        order = self.orders.against(source, self._region_of(source), self._now() - 2.0)
         if order and self.orders.by_hand(self._who()) is None:
             self.foul("I6", f"{vm} was evacuated although {source} is under the order {order}")
         self._is_dead(vm, source)
@@ -223,7 +223,7 @@ class Referee:
         if self._asked_for(host):
             self.wanted.add(host)
             return
-        order = self.orders.against(host, self._region_of(host), self._now(), self._limits_known())
+        order = self.orders.against(host, self._region_of(host), self._now())
         if order:
             self.foul("I6", f"{host} is fenced under the order {order}")
         if self.orders.disabled(host, self._now()):
@@ -289,10 +289,6 @@ class Referee:
         """Whether a person wanted it: by hand, or by an answer."""
         by_hand = self.orders.by_hand(self._who())
         return by_hand == "recover" or self.orders.answered(host, self._now())
-
-    def _limits_known(self) -> bool:
-        """Orders of other machines end by this one's wall clock: not known when that is wrong."""
-        return all(not clock.ahead for clock in self.site.clocks.values())
 
     def _lied_about(self, host: str) -> bool:
         devices = {name for level in self.site.levels[host] for name in level}

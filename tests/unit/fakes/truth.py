@@ -17,7 +17,7 @@ class Orders:
         self._events = [(start + moment.at, moment.event, moment.what) for moment in story.timeline]
         self._hosts = story.given.hosts
 
-    def against(self, host: str, segment: str | None, now: float, limits_known: bool) -> str | None:
+    def against(self, host: str, segment: str | None, now: float) -> str | None:
         """A pause or disarm that covers a host."""
         found: list[tuple[str, t.Any]] = []
         for at, event, what in self._events:
@@ -29,7 +29,7 @@ class Orders:
             elif event in ("pause", "disarm"):
                 covered = {"cloud": True, "segment": what.get("name") == segment, "host": what.get("name") == host}
                 lasts = what.get("for")
-                ended = lasts is not None and (at + lasts <= now + 1.0 or not limits_known)
+                ended = lasts is not None and at + lasts <= now + 1.0
                 if covered[what.get("scope", "cloud")] and not ended:
                     found.append((event, what))
         return f"{found[0][0]} {found[0][1]}" if found else None
