@@ -15,6 +15,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors impo
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.holder import is_alive
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.orders import in_force
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.states import INCIDENT_FINAL
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
 
 Json = t.Dict[str, t.Any]
@@ -43,6 +44,7 @@ def begin(
     """Open incidents and a run for the hosts and take the claims on them, or fail and change nothing.
 
     :param hosts: Segment by host. :raises ClaimHeld: another run is at work on one of them.
+    :raises RecoveryError: another run has ended the work on one of them while this one waited for its claim.
     """
     incidents = {host: journal.open_incident(host, scope, segment) for host, segment in hosts.items()}
     unfinished = [run for host in hosts for run in journal.unfinished_runs(host, scope)]
@@ -52,13 +54,28 @@ def begin(
     run = journal.open_run(entries, holder, resumes=resumed[0] if resumed else None)
     try:
         claims.take(journal, [(scope, host) for host in hosts], run["id"], holder, lease_seconds, say=say)
+        _refuse_ended(journal, incidents)
     except RecoveryError as error:
+        claims.release(journal, run["id"], hosts)
         journal.close_run(run["id"], "closed", {"refused": error.message})
         raise
     for old in unfinished:
         if not _at_work(journal, old):
             journal.close_run(old["id"], "abandoned", {"resumed_by": run["id"]})
     return run
+
+
+def _refuse_ended(journal: Journal, incidents: t.Mapping[str, Json]) -> None:
+    """What was decided on before the claim was ours may be done: to do it again would fence a host that is back."""
+    known = [incident["id"] for incident in incidents.values()]
+    ended = journal.incidents(id=known, state=list(INCIDENT_FINAL))
+    if ended:
+        told = "; ".join(f"{it['host']} is {it['state']}{_because(it)}" for it in ended)
+        raise RecoveryError(f"Another run came first: {told}. Nothing was claimed; look, and run again if need be.")
+
+
+def _because(incident: Json) -> str:
+    return f" ({incident['reason']})" if incident["reason"] else ""
 
 
 def _at_work(journal: Journal, unfinished: Json) -> bool:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _recovery, _run
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import Paused
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import holder
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import Paused, RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims, holder
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import defaults
 
@@ -62,6 +62,40 @@ def test_of_two_runs_that_decide_at_the_same_moment_one_sees_the_other(journal: 
     assert facts(journal, "cmp04")["in_flight"] == ["cmp03"]
     _recovery.hold(journal, first["id"], "cmp03", "answered: hold")
     assert facts(journal, "cmp04")["in_flight"] == []
+
+
+@pytest.mark.parametrize(("state", "reason"), [("recovered", None), ("closed", "it is heard again")])
+def test_what_another_run_has_ended_while_the_claim_was_waited_for_is_not_done_again(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, state: str, reason: str | None
+) -> None:
+    take = claims.take
+
+    def wait(*args: t.Any, **more: t.Any) -> t.Any:
+        (incident,) = journal.incidents(host="cmp04")
+        journal.set_incident(incident["id"], state, reason)
+        return take(*args, **more)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(claims, "take", wait)
+        with pytest.raises(RecoveryError, match=f"Another run came first: cmp04 is {state}.*Nothing was claimed"):
+            begin(journal, "cmp03", "cmp04")
+    (refused,) = journal.runs()
+    assert refused["state"] == "closed"
+    assert claims.taken(journal, "R") == []
+    assert begin(journal, "cmp04")["hosts"][0]["incident_id"] == journal.incidents(host="cmp04")[-1]["id"]
+    assert len(journal.incidents(host="cmp04")) == 2, "whoever asks from now on asks about something new"
+
+
+def test_what_another_run_has_left_half_done_is_gone_on_with(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    take = claims.take
+
+    def wait(*args: t.Any, **more: t.Any) -> t.Any:
+        (incident,) = journal.incidents(host="cmp04")
+        journal.set_incident(incident["id"], "partial", "2 VMs not recovered")
+        return take(*args, **more)
+
+    monkeypatch.setattr(claims, "take", wait)
+    assert begin(journal, "cmp04")["id"] == claims.taken(journal, "R")[0]["run_id"]
 
 
 def test_a_run_whose_process_is_dead_decides_nothing_any_more(
