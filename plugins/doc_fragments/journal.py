@@ -21,9 +21,8 @@ options:
       - The tables are created, and brought up to date, by the first task that opens the journal.
       - If not given, the environment variable E(OPENSTACK_HA_JOURNAL) is used. Prefer it to a variable of the inventory
         when the URL has a password.
-      - ansible-runner writes the environment of each run into its artifacts. Where it starts the playbooks, keep the
-        password out of the URL, in a file that E(PGPASSFILE) names for PostgreSQL, or that
-        C(mysql://host/database?read_default_file=/etc/openstack_ha/my.cnf) names for MariaDB.
+      - C(file:/absolute/path) names a file in which the URL stands, readable by its owner and group only. It keeps a
+        password out of the artifacts of ansible-runner, which writes the environment of each run into them.
     type: str
 requirements:
   - SQLAlchemy >= 2.0 (Python library) for the journal

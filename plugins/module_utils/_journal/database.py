@@ -17,7 +17,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.err
     JournalGone,
     JournalMissing,
 )
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.options import DEFAULT_URL
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.options import resolve
 
 try:
     import sqlalchemy as sa
@@ -57,11 +57,12 @@ _CLOCKS = {
 def parse(url: str | None) -> sa.URL:
     """The URL with the driver that this collection is tested with filled in."""
     try:
-        parsed = sa.make_url(url or DEFAULT_URL)
+        parsed = sa.make_url(resolve(url))
     except sa.exc.ArgumentError:
         raise ConfigError(
             "journal_url: this is not a database URL; write sqlite:////absolute/path, "
-            "postgresql://user:password@host/database or mysql://user:password@host/database"
+            "postgresql://user:password@host/database or mysql://user:password@host/database, "
+            "or file:/absolute/path of a file in which it stands"
         ) from None
     backend = parsed.get_backend_name()
     if backend not in _DRIVERS:
