@@ -232,48 +232,12 @@ class Heartbeat:
 
 
 @dataclasses.dataclass(frozen=True)
-class Awx:
-    """See the schema."""
-
-    url: str
-    token_file: str
-    job_template: int
-    verify: bool | str
-
-
-@dataclasses.dataclass(frozen=True)
-class Runs:
-    """See the schema."""
-
-    directory: str
-    keep_days: int
-    keep_count: int
-    warm: bool
-    timeout: float
-    at_once: int
-    lease: float
-    inventory: str
-    extra_vars: Json
-    awx: Awx | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Webhook:
-    """See the schema; no ``events`` are all."""
-
-    name: str
-    url: str
-    secret_file: str | None
-    ca_file: str | None
-    events: list[str]
-
-
-@dataclasses.dataclass(frozen=True)
 class Config:
     """A valid responder.yml, complete.
 
     :param cloud: Options for ``_cloud.connect()``; empty: those of the segments file.
-    :param reporters: By name, the segments that it may speak about; None: all.
+    :param reporters: By name, with the ``segments`` that it may speak about; None: all.
+    :param runs, webhooks: As in the schema. :param values: All of it as in the schema.
     """
 
     name: str
@@ -284,15 +248,16 @@ class Config:
     journal: str | None
     journal_url_file: str | None
     key_file: str
-    reporters: dict[str, list[str] | None]
+    reporters: Json
     intake: Intake
     heartbeat: Heartbeat
     kdump: list[Address]
     probe_timeout: float
     look: float
-    runs: Runs
-    webhooks: list[Webhook]
+    runs: Json
+    webhooks: list[Json]
     metrics_public: bool
+    values: Json
 
     @property
     def journal_url(self) -> str | None:
@@ -361,32 +326,27 @@ def address(text: str) -> Address:
     return Address(host.strip("[]"), int(port))
 
 
-def _config_of(values: Json) -> Config:
-    intake, heartbeat, runs = values["intake"], values["heartbeat"], values["runs"]
-    cloud = {key: values[key] for key in CLOUD_KEYS if values[key] is not None}
+def _config_of(given: Json) -> Config:
+    inventory = given["runs"]["inventory"] or given["segments_file"]
+    values = {
+        **given,
+        "responders": sorted(given["responders"] or [given["name"]]),
+        "runs": {**given["runs"], "inventory": inventory},
+    }
+    intake, heartbeat = values["intake"], values["heartbeat"]
+    networks = {name: address(it) for name, it in heartbeat["networks"].items()}
     return Config(
-        name=values["name"],
-        responders=sorted(values["responders"] or [values["name"]]),
-        cloud=cloud if values["cloud"] else {},
-        reporters={name: it["segments"] for name, it in values["reporters"].items()},
+        cloud={key: values[key] for key in CLOUD_KEYS if values[key] is not None} if values["cloud"] else {},
         intake=Intake(**{**intake, "listen": [address(it) for it in intake["listen"]]}),
-        heartbeat=Heartbeat(
-            {name: address(it) for name, it in heartbeat["networks"].items()}, float(heartbeat["silence"])
-        ),
+        heartbeat=Heartbeat(networks, float(heartbeat["silence"])),
         kdump=[address(it) for it in values["kdump"]["listen"]],
-        runs=Runs(
-            **{
-                **runs,
-                "awx": Awx(**runs["awx"]) if runs["awx"] else None,
-                "inventory": runs["inventory"] or values["segments_file"],
-            }
-        ),
         journal=values["journal_url"],
-        webhooks=[Webhook(**it) for it in values["webhooks"]],
-        **{key: values[key] for key in _AS_IT_IS},
+        values=values,
+        **{key: values[key] for key in _AS_THEY_ARE},
     )
 
 
-_AS_IT_IS = (
-    "segments_file", "policy_file", "journal_url_file", "key_file", "probe_timeout", "look", "metrics_public",
+_AS_THEY_ARE = (
+    "name", "responders", "segments_file", "policy_file", "journal_url_file", "key_file", "reporters", "probe_timeout",
+    "look", "runs", "webhooks", "metrics_public",
 )  # fmt: skip
