@@ -52,17 +52,19 @@ class Signals:
         the row that it repeats, and a duplicate is in the journal already.
 
         :param signals: Each with ``source``, ``event_id``, ``type``, ``kind``, ``host``, ``object``, ``state``,
-            ``epoch``, ``sequence`` (None: its source does not count), ``data`` and ``reporter``.
+            ``epoch``, ``sequence`` (None: its source does not count), ``data`` and ``reporter``. With a true ``again``
+            it is news even if the last word was the same: its source tells events, not states.
         """
         if not signals:
             return []
         stamp: Row = {"at": rows.now(), "mark": ages.mark(self.database)}
-        given = [{name: signal[name] for name in GIVEN} for signal in signals]
-        for signal in given:
+        for signal in signals:
             states.known(states.SIGNAL, signal["state"])
         for _try in range(_TRIES):
             try:
-                return self.database.write(lambda connection: _Batch(connection, scope, received_by, stamp).take(given))
+                return self.database.write(
+                    lambda connection: _Batch(connection, scope, received_by, stamp).take(signals)
+                )
             except (_Raced, sa.exc.IntegrityError):  # noqa: PERF203  # the rare case, and the point of the loop
                 continue
         raise JournalError(
@@ -175,7 +177,8 @@ class _Batch:
                     "verdict_reason": f"its source has sent {behind} newer signals before it"}  # fmt: skip
             self._new.append({**self._row(signal), **late})
             return "stale"
-        if newest and (newest["type"], newest["state"]) == (signal["type"], signal["state"]):
+        same = newest and (newest["type"], newest["state"]) == (signal["type"], signal["state"])
+        if newest and same and not signal.get("again"):
             self._repeat(newest, signal)
             return "repeat"
         self._events.add(event)
@@ -198,8 +201,9 @@ class _Batch:
 
     def _row(self, signal: Row) -> Row:
         at, mark = self._stamp["at"], self._stamp["mark"]
+        given = {name: signal[name] for name in GIVEN}
         return {
-            **_EMPTY, **signal, "id": rows.new_id(), "scope": self._scope, "received_by": self._received_by,
+            **_EMPTY, **given, "id": rows.new_id(), "scope": self._scope, "received_by": self._received_by,
             "received_at": at, "received_mark": mark, "repeats": 0, "repeated_at": at, "repeated_mark": mark,
         }  # fmt: skip
 

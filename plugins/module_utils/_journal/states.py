@@ -68,6 +68,7 @@ FENCE_CHECK = {
 
 SIGNAL = {
     "failed": "its monitor says that something is wrong",
+    "unknown": "its monitor cannot tell, or says what nobody here knows",
     "ok": "its monitor says that nothing is wrong any more",
 }
 VERDICT = ("recover", "hold", "ask", "alert", "ignore")

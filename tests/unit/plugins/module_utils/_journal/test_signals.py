@@ -52,6 +52,14 @@ def test_the_same_word_again_is_counted_and_needs_no_verdict(journal: Journal) -
     assert found["repeat_age"] <= found["age"]
 
 
+def test_of_a_source_that_tells_events_the_same_word_again_is_news_but_not_the_same_event(journal: Journal) -> None:
+    first, second = (said(sequence=None, again=True) | {"sequence": None, "epoch": ""} for _crash in range(2))
+    assert accept(journal, first) == ["new"]
+    assert accept(journal, second, first) == ["new", "duplicate"]
+    assert len(journal.undecided_signals("R")) == 2
+    assert [it["event_id"] for it in journal.last_states("R", ["instance"])] == [second["event_id"]]
+
+
 def test_another_word_of_the_same_source_is_the_last_one(journal: Journal) -> None:
     assert accept(journal, said(), said("ok")) == ["new", "new"]
     assert accept(journal, said()) == ["new"]
