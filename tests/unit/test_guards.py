@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import shutil
+import subprocess
+import sys
 import typing as t
 from pathlib import Path
 
@@ -180,8 +183,15 @@ def test_plugins_are_found_without_init_files() -> None:
     assert list(PLUGINS.rglob("__init__.py")) == []
 
 
-def test_nothing_for_compute_hosts_is_here_yet() -> None:
-    assert not (PLUGINS / "module_utils" / "_monitor").exists()
+def test_what_is_copied_to_compute_hosts_runs_without_ansible(tmp_path: Path) -> None:
+    package = shutil.copytree(PLUGINS / "module_utils" / "_monitor", tmp_path / "openstack_ha_monitor")
+    names = [path.stem for path in package.glob("*.py")]
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+    code += "\n".join(f"import openstack_ha_monitor.{name}" for name in names)
+    code += "\nfound = {it.partition('.')[0] for it in sys.modules}"
+    code += "\nraise SystemExit(bool(found & {'ansible', 'ansible_collections', 'yaml', 'requests'}))"
+    assert "__main__" in names
+    subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True, timeout=120)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -1,0 +1,175 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Makes states out of what libvirt says. PRIVATE to this collection: may change at any time.
+
+No libvirt here: plain events and looks come in, states go to the board.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import typing as t
+
+from . import libvirt_events as le
+from .instance_memory import Memory
+
+if t.TYPE_CHECKING:
+    from .state import Board, State
+
+LOG = logging.getLogger(__name__)
+
+KIND = "instance"
+
+
+class Instances:
+    """What is known of the VMs of this host.
+
+    :param quiet: A trouble that did not stop the VM is over when nothing more came of it for so many seconds.
+    """
+
+    def __init__(
+        self, board: Board, memory: Memory, quiet: float, clock: t.Callable[[], float] = time.monotonic
+    ) -> None:
+        self._board, self._memory, self._quiet, self._clock = board, memory, quiet, clock
+        self._last: dict[str, float] = {}  # by UUID: when a trouble came last that did not stop the VM
+
+    def take(self, event: le.Event) -> None:
+        """One event."""
+        {"lifecycle": self._lifecycle, "io_error": self._io_error, "watchdog": self._watchdog, "reboot": self._reboot}[
+            event.what
+        ](event)
+
+    def scan(self, looks: t.Sequence[le.Look]) -> None:
+        """All VMs as they are found: at start, and when libvirt is there again."""
+        for look in looks:
+            self._look(look)
+        here = {it.uuid for it in looks}
+        known = {*self._memory.uuids(), *(it.object for it in self._board.states(KIND) if it.state != "ok")}
+        for uuid in known - here:
+            self._gone(uuid, "it is not defined here any more: Nova has deleted or moved it")
+        self._memory.seen()
+
+    def tick(self) -> None:
+        """End troubles that have been quiet for long enough."""
+        now = self._clock()
+        for uuid in [uuid for uuid, at in self._last.items() if at + self._quiet <= now]:
+            self._ok(uuid, self._memory.name(uuid), f"nothing more came for {self._quiet:g} s")
+
+    def silent(self, uuid: str, name: str, reason: str, **details: t.Any) -> None:
+        """The guest agent of a VM that should run does not answer; what is worse stays as it is."""
+        if not self._failed(uuid):
+            self._fail(uuid, name, "guest_silent", reason, **details)
+
+    def answered(self, uuid: str, name: str) -> None:
+        """The guest agent answers."""
+        self._memory.note(uuid, name, agent=True)
+        found = self._failed(uuid)
+        if found and found.type.endswith(".guest_silent"):
+            self._ok(uuid, name, "its guest agent answers again")
+
+    def _lifecycle(self, event: le.Event) -> None:
+        effect, reason = le.lifecycle(event.event, event.detail)
+        if effect in (le.NOTHING, le.RUNS):
+            return self._runs(event.uuid, event.name, reason) if effect else None
+        if effect == le.GONE:
+            return self._gone(event.uuid, reason)
+        if event.event == le.STOPPED:
+            return self._stopped(event, effect, reason)
+        return self._fail(event.uuid, event.name, effect, reason, event=event.event, detail=event.detail)
+
+    def _stopped(self, event: le.Event, effect: str, reason: str) -> None:
+        ran, found = self._memory.ran(event.uuid), self._failed(event.uuid)
+        self._memory.note(event.uuid, event.name, ran=False, agent=False)
+        if not ran:
+            # An aborted migration to here ends like a crash, but the VM runs on where it was.
+            LOG.info("%s (%s) has stopped without having run here: %s", event.name, event.uuid, reason)
+        elif found and found.details.get("action") in le.WATCHDOG_STOPS:
+            self._fail(event.uuid, event.name, "watchdog", f"{found.reason}; it is off now")
+        elif effect == le.ENDS:
+            self._ok(event.uuid, event.name, reason)
+        else:
+            self._fail(event.uuid, event.name, effect, reason, event=event.event, detail=event.detail)
+
+    def _io_error(self, event: le.Event) -> None:
+        action = le.word(le.IO_ERROR, event.event)
+        where = event.path or event.device or "a disk"
+        done = {"pause": "it is paused", "report": "its operating system was told"}.get(action, "it was told nothing")
+        details = {"path": event.path, "device": event.device, "cause": event.cause, "action": action}
+        cause = f" ({event.cause})" if event.cause else ""
+        self._fail(event.uuid, event.name, "io_error", f"I/O error{cause} of {where}; {done}", **details)
+        if action != "pause":
+            self._last[event.uuid] = self._clock()
+
+    def _watchdog(self, event: le.Event) -> None:
+        action = le.word(le.WATCHDOG, event.event)
+        self._fail(event.uuid, event.name, "watchdog", f"its watchdog fired, action {action}", action=action)
+        if action not in ("pause", *le.WATCHDOG_STOPS):
+            self._last[event.uuid] = self._clock()
+
+    def _reboot(self, event: le.Event) -> None:
+        self._memory.note(event.uuid, event.name, agent=False)
+        found = self._failed(event.uuid)
+        if found and found.type.rpartition(".")[2] in ("guest_silent", "io_error", "watchdog"):
+            self._ok(event.uuid, event.name, "it was restarted")
+
+    def _look(self, look: le.Look) -> None:
+        effect, reason = le.state(look.state, look.reason)
+        ran = self._memory.ran(look.uuid)
+        if effect.endswith("?"):
+            effect = effect[:-1] if ran or self._failed(look.uuid) else le.NOTHING
+            reason += "; this host was restarted" if self._memory.rebooted else ""
+        if look.state in (le.SHUTOFF, le.STATE_CRASHED):
+            self._memory.note(look.uuid, look.name, ran=False, agent=False)
+        if effect == le.RUNS:
+            self._found_running(look, reason)
+        elif effect == le.ENDS:
+            self._found_off(look, reason)
+        elif effect:
+            details = {"disks": dict(look.disks)} if look.disks else {}
+            self._fail(look.uuid, look.name, effect, reason, found=True, **details)
+
+    def _found_running(self, look: le.Look, reason: str) -> None:
+        """A trouble that did not stop the VM is not over because it runs."""
+        found = self._failed(look.uuid)
+        self._memory.note(look.uuid, look.name, ran=True)
+        lasting = found and found.details.get("action") not in (None, "pause", *le.WATCHDOG_STOPS)
+        if lasting or (found and found.type.endswith(".guest_silent")):
+            self._last.setdefault(look.uuid, self._clock())
+        else:
+            self._ok(look.uuid, look.name, reason, always=self._memory.fresh)
+
+    def _found_off(self, look: le.Look, reason: str) -> None:
+        found = self._failed(look.uuid)
+        if not (found and found.details.get("action") in le.WATCHDOG_STOPS):
+            self._ok(look.uuid, look.name, reason)
+
+    def _runs(self, uuid: str, name: str, reason: str) -> None:
+        self._memory.note(uuid, name, ran=True)
+        self._ok(uuid, name, reason)
+
+    def _gone(self, uuid: str, reason: str) -> None:
+        self._ok(uuid, self._memory.name(uuid), reason)
+        self._memory.forget(uuid)
+        self._board.forget(KIND, uuid)
+
+    def _failed(self, uuid: str) -> State | None:
+        found = self._board.get(KIND, uuid)
+        return found if found and found.state != "ok" else None
+
+    def _fail(self, uuid: str, name: str, type_: str, reason: str, **details: t.Any) -> None:
+        old = self._failed(uuid)
+        if old and old.type.endswith(f".{type_}"):
+            # libvirt says one trouble in several events; what one of them knew is kept.
+            details = {**old.details, **details}
+            reason = old.reason if "action" in old.details and "action" not in details else reason
+        self._last.pop(uuid, None)
+        if self._board.set(KIND, uuid, "failed", type_, reason, **{"name": name, **details}):
+            LOG.warning("%s (%s): %s: %s", name, uuid, type_, reason)
+
+    def _ok(self, uuid: str, name: str, reason: str, always: bool = False) -> None:
+        self._last.pop(uuid, None)
+        if (always or self._failed(uuid)) and self._board.set(KIND, uuid, "ok", "ok", reason, name=name):
+            LOG.info("%s (%s): ok: %s", name, uuid, reason)
