@@ -73,7 +73,7 @@ class Playbooks:
             start_new_session=True,
         )
 
-    def run(self, playbook: str, *arguments: str, timeout: float = 300, **variables: t.Any) -> Outcome:
+    def run(self, playbook: str, *arguments: str, timeout: float = 600, **variables: t.Any) -> Outcome:
         """Run a playbook to its end."""
         began = time.monotonic()
         process = self.start(playbook, *arguments, **variables)

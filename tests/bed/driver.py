@@ -84,7 +84,9 @@ class TruthDriver(fake.FakeDriver):
             raise RuntimeError(f"the bed was told to let guests fail to start on {self._host}")
         super().spawn(context, instance, *args, **kwargs)
         self._put(instance.uuid, "spawn")
-        wait(self._machine.spawn_lingers)
+        began = time.monotonic()
+        while time.monotonic() - began < self._machine.spawn_lingers:  # it may be turned down meanwhile
+            wait(0.1)
 
     def destroy(self, context: t.Any, instance: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
         super().destroy(context, instance, *args, **kwargs)
