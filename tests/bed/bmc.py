@@ -33,7 +33,7 @@ import uuid
 from pathlib import Path
 
 from bed import config
-from bed.config import LOOPBACK, is_free
+from bed.config import ADDRESS, is_free
 
 PROTOCOLS = ("ipmi", "redfish")
 FAULTS = frozenset(
@@ -144,9 +144,9 @@ def _perform(host: Host, action: str) -> None:
 # without; acting is one request to the bed. It must be quick: ipmitool repeats what takes a second.
 _HOOK = """\
 #!/bin/bash
-# hook POWER_FILE CONTROL_PORT HOST get|set ...
-file=$1 port=$2 host=$3 verb=$4
-shift 4
+# hook POWER_FILE CONTROL_ADDRESS CONTROL_PORT HOST get|set ...
+file=$1 address=$2 port=$3 host=$4 verb=$5
+shift 5
 if [ "$verb" = get ]; then
     for what; do
         case $what in power) echo "power:$(<"$file")" ;; boot) echo boot:none ;; esac
@@ -159,7 +159,7 @@ case $1,$2 in
     reset,*) action=cycle ;;
     *) exit 0 ;;
 esac
-exec 3<>"/dev/tcp/127.0.0.1/$port"
+exec 3<>"/dev/tcp/$address/$port"
 printf 'POST /ipmi/%s/%s HTTP/1.0\\r\\nContent-Length: 0\\r\\n\\r\\n' "$host" "$action" >&3
 read -r _ status _ <&3
 [ "$status" = 200 ] || { echo "refused"; exit 1; }
@@ -209,12 +209,12 @@ class IpmiSim:
         (self._folder / "lan.conf").write_text(
             _LAN.format(
                 name=name,
-                address=LOOPBACK,
+                address=ADDRESS,
                 port=self._port,
                 guid=_guid_line(self._identity),
                 user=USER,
                 password=self._bmc.host.spec.bmc_password,
-                hook=f"{hook} {self._folder / 'power'} {self._control_port} {name}",
+                hook=f"{hook} {self._folder / 'power'} {ADDRESS} {self._control_port} {name}",
             )
         )
         (self._folder / "emu.conf").write_text(_EMULATION)

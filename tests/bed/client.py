@@ -129,7 +129,7 @@ class Bed(Cloud):
 
     def control(self, operation: str, **arguments: t.Any) -> t.Any:
         """Call ``do_<operation>`` of :class:`bed.world.World`."""
-        url = f"http://127.0.0.1:{self.ports['control']}/call/{operation}"
+        url = f"http://{self.ports['address']}:{self.ports['control']}/call/{operation}"
         answer, _headers = call("POST", url, arguments)
         return answer["result"]
 

@@ -39,7 +39,7 @@ class Cloud:
 
     def __init__(self, ports: t.Mapping[str, t.Any]) -> None:
         self._auth_url = ports["auth_url"]
-        self._base = {name: f"http://127.0.0.1:{ports[name]}" for name in ("compute", "placement", "others")}
+        self._base = {name: f"http://{ports['address']}:{ports[name]}" for name in ("compute", "placement", "others")}
         self._token = ""
 
     def request(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import socket
 import sys
 import typing as t
@@ -15,6 +16,8 @@ import uuid
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+#: Where everything of a bed listens, which may be in a network of its own.
+ADDRESS = os.environ.get("BED_ADDRESS", LOOPBACK)
 Sections = t.Dict[str, t.Dict[str, t.Any]]
 REGION = "RegionOne"
 FIXED_PORTS = 10
@@ -93,6 +96,7 @@ class Ports:
 
     base: int
 
+    address = property(lambda self: ADDRESS)
     redfish = property(lambda self: self.base)
     compute = property(lambda self: self.base + 1)
     placement = property(lambda self: self.base + 2)
@@ -101,7 +105,7 @@ class Ports:
 
     @property
     def auth_url(self) -> str:
-        return f"http://{LOOPBACK}:{self.others}/identity/v3"
+        return f"http://{ADDRESS}:{self.others}/identity/v3"
 
     def host(self, index: int) -> dict[str, int]:
         first = self.base + FIXED_PORTS + PORTS_PER_HOST * index
@@ -116,7 +120,7 @@ def free_block(hosts: int) -> int:
     for base in range(_FIRST_PORT, _LAST_PORT, _STEP):
         claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
-            claim.bind((LOOPBACK, base))
+            claim.bind((ADDRESS, base))
         except OSError:
             claim.close()
             continue
@@ -133,7 +137,7 @@ def is_free(port: int) -> bool:
             if kind == socket.SOCK_STREAM:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((LOOPBACK, port))
+                probe.bind((ADDRESS, port))
             except OSError:
                 return False
     return True
@@ -181,7 +185,7 @@ def _defaults(options: Options) -> dict[str, t.Any]:
         "state_path": options.directory,
         "transport_url": "fake://",
         "compute_driver": "bed.TruthDriver",
-        "my_ip": LOOPBACK,
+        "my_ip": ADDRESS,
         "report_interval": options.report_interval,
         "service_down_time": options.service_down_time,
         # fake:// knows no call monitoring: a call to a dead host would last the default of 1800 s
@@ -205,7 +209,7 @@ def neighbours(ports: Ports) -> Sections:
         "project_domain_name": "Default",
         "region_name": REGION,
     }
-    others = f"http://{LOOPBACK}:{ports.others}"
+    others = f"http://{ADDRESS}:{ports.others}"
     validation = {"www_authenticate_uri": auth["auth_url"], "service_token_roles_required": True}
     return {
         # the service type makes keystonemiddleware enforce the access rules of application credentials

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 
-from bed.config import LOOPBACK
+from bed.config import ADDRESS
 
 
 class Probe:
@@ -21,7 +21,7 @@ class Probe:
 
     def open(self) -> None:
         if self._listener is None:
-            self._listener = socket.create_server((LOOPBACK, self.port), backlog=64)
+            self._listener = socket.create_server((ADDRESS, self.port), backlog=64)
             threading.Thread(target=_accept, args=(self._listener,), daemon=True, name=f"probe-{self.port}").start()
 
     def close(self) -> None:

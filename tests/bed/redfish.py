@@ -16,7 +16,7 @@ import typing as t
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from bed.bmc import USER, Bmc, Refused
-from bed.config import LOOPBACK
+from bed.config import ADDRESS
 
 ROOT = "/redfish/v1"
 RESETS = {
@@ -37,7 +37,7 @@ class Service(ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(self, port: int, bmcs: list[Bmc], context: ssl.SSLContext) -> None:
-        super().__init__((LOOPBACK, port), _Handler)
+        super().__init__((ADDRESS, port), _Handler)
         self.bmcs = {bmc.host.spec.uuid: bmc for bmc in bmcs}
         # the handshake belongs into the thread of the connection, not into the one that accepts
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)

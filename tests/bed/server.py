@@ -48,6 +48,14 @@ def live(world: t.Any, directory: Path, ports: t.Any, parent: int | None) -> Non
 
 
 def _world(options: t.Any, ports: t.Any) -> t.Any:
+    prepare(options, ports)
+    from bed import world
+
+    return world.World(options, ports)
+
+
+def prepare(options: t.Any, ports: t.Any) -> None:
+    """What must be done before anything of Nova is imported; and the configuration files."""
     from nova import monkey_patch
 
     monkey_patch.patch(backend="threading")
@@ -57,7 +65,6 @@ def _world(options: t.Any, ports: t.Any) -> t.Any:
     from bed import world
 
     world.write_files(options, ports)
-    return world.World(options, ports)
 
 
 def _write_state(directory: Path, ports: t.Any) -> None:
@@ -66,6 +73,7 @@ def _write_state(directory: Path, ports: t.Any) -> None:
         json.dumps(
             {
                 "pid": os.getpid(),
+                "address": ports.address,
                 "base": ports.base,
                 "control": ports.control,
                 "compute": ports.compute,

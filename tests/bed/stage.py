@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bed import tls
 from bed.bmc import PROTOCOLS, USER, Bmc, IpmiSim, Refused
-from bed.config import LOOPBACK, Host, Ports
+from bed.config import ADDRESS, Host, Ports
 from bed.redfish import Service
 from bed.web import Answer, Request
 
@@ -106,14 +106,14 @@ class Stage:
                 "user": USER,
                 "password": host.spec.bmc_password,
                 "password_file": str(secret),
-                "ipmi": {"address": LOOPBACK, "port": ports["ipmi"], "cipher_suite": 3},
+                "ipmi": {"address": ADDRESS, "port": ports["ipmi"], "cipher_suite": 3},
                 "redfish": {
-                    "address": f"https://{LOOPBACK}:{ports['redfish']}",
+                    "address": f"https://{ADDRESS}:{ports['redfish']}",
                     "system": f"/redfish/v1/Systems/{host.spec.uuid}",
                     "ca": str(self.directory / "tls" / "ca.pem"),
-                    "shared_address": f"https://{LOOPBACK}:{self.ports.redfish}",
+                    "shared_address": f"https://{ADDRESS}:{self.ports.redfish}",
                 },
-                "probe": f"tcp://{LOOPBACK}:{ports['probe']}",
+                "probe": f"tcp://{ADDRESS}:{ports['probe']}",
             }
         (self.directory / "hosts.json").write_text(json.dumps(facts, indent=1))
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bed.config import LOOPBACK
+from bed.config import ADDRESS
 
 
 def server_context(folder: Path) -> ssl.SSLContext:
@@ -42,7 +42,7 @@ def server_context(folder: Path) -> ssl.SSLContext:
         )
         .sign(ca_key, hashes.SHA256())
     )
-    names = [x509.IPAddress(ipaddress.ip_address(LOOPBACK)), x509.DNSName("localhost")]
+    names = [x509.IPAddress(ipaddress.ip_address(ADDRESS)), x509.DNSName("localhost")]
     certificate = (
         _builder("Test bed BMC", "Test bed CA", key)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)

@@ -15,7 +15,7 @@ import urllib.parse
 from http import HTTPStatus
 from wsgiref import simple_server
 
-from bed.config import LOOPBACK
+from bed.config import ADDRESS
 
 Environ = t.Dict[str, t.Any]
 StartResponse = t.Callable[..., t.Any]
@@ -31,7 +31,7 @@ class Server(socketserver.ThreadingMixIn, simple_server.WSGIServer):
     def server_bind(self) -> None:
         # WSGIServer would ask DNS for the name of the machine here
         socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = LOOPBACK, self.server_address[1]
+        self.server_name, self.server_port = ADDRESS, self.server_address[1]
         self.setup_environ()
 
     def handle_error(self, request: t.Any, client_address: t.Any) -> None:
@@ -48,7 +48,7 @@ class _Handler(simple_server.WSGIRequestHandler):
 
 def serve(app: App, port: int) -> Server:
     """Serve an application on the loopback address until the process ends."""
-    server = Server((LOOPBACK, port), _Handler)
+    server = Server((ADDRESS, port), _Handler)
     server.set_app(app)
     threading.Thread(target=server.serve_forever, args=(5.0,), daemon=True, name=f"http-{port}").start()
     return server

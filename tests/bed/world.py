@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bed import config, databases, patches
 from bed.bmc import PROTOCOLS
-from bed.config import LOOPBACK, Options, Ports
+from bed.config import ADDRESS, Options, Ports
 from bed.driver import TruthDriver
 from bed.fakes import PROJECT, StandIn
 from bed.front import Fault, Front
@@ -45,12 +45,12 @@ class World(Stage):
         self._lock = threading.RLock()
 
     def _stand_ins(self) -> dict[str, StandIn]:
-        others = f"http://{LOOPBACK}:{self.ports.others}"
+        others = f"http://{ADDRESS}:{self.ports.others}"
         volume = f"{others}/volume/v3/{PROJECT}"
         catalog = [
             ("identity", "keystone", f"{others}/identity"),
-            ("compute", "nova", f"http://{LOOPBACK}:{self.ports.compute}/v2.1"),
-            ("placement", "placement", f"http://{LOOPBACK}:{self.ports.placement}"),
+            ("compute", "nova", f"http://{ADDRESS}:{self.ports.compute}/v2.1"),
+            ("placement", "placement", f"http://{ADDRESS}:{self.ports.placement}"),
             ("image", "glance", f"{others}/image"),
             ("network", "neutron", f"{others}/network"),
             ("block-storage", "cinder", volume),

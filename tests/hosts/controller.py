@@ -49,6 +49,9 @@ class Controller:
         """Put it in again."""
         self._networks.plug(self.name, [network], True)
 
+    def heal_all(self) -> None:
+        self._networks.plug(self.name, [*NETWORKS, CLOUD], True)
+
 
 def run(command: t.Sequence[str], **options: t.Any) -> subprocess.CompletedProcess[str]:
     """:func:`subprocess.run`, whose error says what the program said."""

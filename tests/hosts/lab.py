@@ -108,7 +108,12 @@ class Host:
     def power_on(self) -> None:
         """Returns when it has booted."""
         self.happen("power_on")
-        self.machine.await_boot()
+        self.await_boot()
+
+    def await_boot(self) -> None:
+        """Return when its systemd has started everything."""
+        if not self.machine.await_boot():
+            raise RuntimeError(f"{self.name} went off while it booted; {self.machine.last_words()}")
 
     def freeze(self) -> None:
         """All its programs stand still; its kernel still answers pings and accepts connections."""
@@ -138,7 +143,7 @@ class Hosts:
         self._tree, self._binds = tree(packages), binds
         self._lock, number = _take_number()
         self.name = f"oha{number}"
-        self.directory = _RUN / str(number)
+        self.directory = _RUN / self.name
         self.networks = Networks(self.name)
         self.hosts: dict[str, Host] = {}
         self.controllers = [Controller(self.name, f"ctl{one}", one) for one in range(1, _CONTROLLERS + 1)]
@@ -152,9 +157,9 @@ class Hosts:
 
     def _start_reaper(self) -> subprocess.Popen[bytes]:
         # what an earlier lab of this number may have left, should its reaper have been killed, too
-        reaper.remove(self.name, self.directory)
+        reaper.remove(self.directory)
         process = subprocess.Popen(
-            [sys.executable, "-m", "hosts.reaper", self.name, self.directory, LOGS / self.name],
+            [sys.executable, "-m", "hosts.reaper", self.directory, LOGS / self.name],
             env={**os.environ, "PYTHONPATH": str(TESTS)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -207,12 +212,12 @@ class Hosts:
         for host in made:
             host.machine.power_on()
         with concurrent.futures.ThreadPoolExecutor(len(made)) as pool:
-            list(pool.map(lambda host: host.machine.await_boot(), made))
+            list(pool.map(Host.await_boot, made))
         return made
 
     def _make(self, name: str) -> Host:
         number = _FIRST_HOST + len(self.hosts)
-        host = Host(Machine(self.directory, self.name, name), number)
+        host = Host(Machine(self.directory, name), number)
         self.networks.join(name, number, NETWORKS)
         files = {
             "/etc/hostname": f"{name}\n",

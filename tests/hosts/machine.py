@@ -39,7 +39,8 @@ _WITHOUT = "-sys_time,-sys_boot,-sys_module,-sys_rawio,-syslog,-wake_alarm"
 class Machine:
     """One host. Its state is what the kernel says; nothing is remembered here."""
 
-    def __init__(self, directory: Path, lab: str, name: str) -> None:
+    def __init__(self, directory: Path, name: str) -> None:
+        lab = directory.name
         self.name = name
         self.folder = directory / "hosts" / name
         self._unit = f"{lab}-{name}"
@@ -68,7 +69,7 @@ class Machine:
         if self.group.populated:
             return
         self.group.create()
-        self._networks.plug(self.name, self._plugged(), True)
+        self._networks.plug(self.name, self.plugged(), True)
         binds = (self.folder / "binds").read_text().split()
         pid_file = self.folder / "pid"
         nspawn = ["systemd-nspawn", *_NSPAWN, *binds]
@@ -78,7 +79,7 @@ class Machine:
         start = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', pid_file, *inner]
         with (self.folder / "console").open("ab") as console:
             subprocess.run(
-                ["setsid", "--fork", *self.group.entering(start)],
+                self.group.entering(["setsid", "--fork", *start]),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -93,7 +94,8 @@ class Machine:
 
     def freeze(self, on: bool) -> None:
         """Its programs stand still; its kernel still answers pings and accepts connections."""
-        self.group.freeze(on)
+        if self.group.populated:
+            self.group.freeze(on)
 
     def cut(self, network: str) -> None:
         """Pull one cable."""
@@ -109,17 +111,24 @@ class Machine:
     def _cut_mark(self, network: str) -> Path:
         return self.folder / f"cut-{network}"
 
-    def _plugged(self) -> list[str]:
+    def plugged(self) -> list[str]:
+        """The networks that it is in while it runs."""
         return [network for network in NETWORKS if not self._cut_mark(network).exists()]
 
-    def await_boot(self) -> None:
-        """Return when its systemd has started everything."""
+    def await_boot(self) -> bool:
+        """Return when its systemd has started everything; false where it was switched off before that."""
         deadline = time.monotonic() + _BOOT_SECONDS
-        while self.state() not in _ATTACHED:
+        while self.group.populated:
+            if self.state() in _ATTACHED:
+                return True
             if time.monotonic() > deadline:
-                tail = (self.folder / "console").read_text(errors="replace")[-1000:]
-                raise RuntimeError(f"{self.name} did not boot within {_BOOT_SECONDS} s; its console: {tail}")
+                raise RuntimeError(f"{self.name} did not boot within {_BOOT_SECONDS} s; {self.last_words()}")
             time.sleep(0.05)
+        return False
+
+    def last_words(self) -> str:
+        """The end of its console."""
+        return "its console ends: " + (self.folder / "console").read_text(errors="replace")[-1000:]
 
     def state(self) -> str:
         """What ``systemctl is-system-running`` says; nothing where nobody answers."""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Takes a lab away: ``python -m hosts.reaper LAB DIRECTORY``, which waits until its standard input is closed.
+"""Takes a lab away: ``python -m hosts.reaper DIRECTORY LOGS``, which waits until its standard input is closed.
 
 It is started with the lab and outlives whoever started it, so that nothing is left even after ``kill -9`` of pytest.
 It is also the only way in which a lab is stopped.
@@ -24,8 +24,9 @@ from hosts.net import Networks
 _NSPAWN = Path("/run/systemd/nspawn")
 
 
-def remove(lab: str, directory: Path) -> None:
-    """Everything that carries the lab's name; all of it may be gone already."""
+def remove(directory: Path) -> None:
+    """Everything that carries the name of the lab; all of it may be gone already."""
+    lab = directory.name
     for group in _groups(lab):
         group.remove()
     for mount in _mounts_below(directory):
@@ -60,7 +61,7 @@ def keep(directory: Path, folder: Path) -> None:
         shutil.copy(console, folder / f"{console.parent.name}.console")
 
 
-def main(lab: str, directory: Path, logs: Path) -> None:
+def main(directory: Path, logs: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.write(1, b"ready\n")
@@ -68,8 +69,8 @@ def main(lab: str, directory: Path, logs: Path) -> None:
     try:
         keep(directory, logs)
     finally:
-        remove(lab, directory)
+        remove(directory)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

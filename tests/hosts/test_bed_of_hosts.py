@@ -10,6 +10,7 @@ from pathlib import Path
 
 from driver import until
 
+from hosts.client import HostsBed
 from hosts.lab import TESTS, Host, Hosts
 
 _REACHES = "import socket, sys; socket.create_connection((sys.argv[1], 22), 0.5)"
@@ -85,8 +86,48 @@ def test_a_frozen_host_still_accepts_connections(hosts: Hosts) -> None:
     assert hosts.controller.run(ssh, check=False).returncode == 0
 
 
+def compute_is_up(cloud: HostsBed, host: str) -> bool:
+    return bool(cloud.services()[host]["state"] == "up")
+
+
+def test_the_bmc_pulls_the_plug_of_the_container_and_puts_it_in_again(hosts: Hosts, cloud: HostsBed) -> None:
+    host, facts = hosts["cmp01"], cloud.hosts["cmp01"]
+    (vm,) = cloud.fill("cmp01", 1)
+    ipmitool = ["ipmitool", "-I", "lanplus", "-C", "3", "-H", facts["ipmi"]["address"], "-p", facts["ipmi"]["port"]]
+    ipmitool += ["-U", facts["user"], "-f", facts["password_file"], "power"]
+    hosts.controller.run([*ipmitool, "off"])
+    assert not host.is_on
+    assert "off" in hosts.controller.run([*ipmitool, "status"]).stdout
+    assert vm not in cloud.running().get("cmp01", [])
+    hosts.controller.run([*ipmitool, "on"])
+    until(lambda: host.is_on)
+    host.await_boot()
+    assert reaches(hosts, host, "admin")
+    until(lambda: compute_is_up(cloud, "cmp01"))
+
+
+def test_nova_hears_a_host_as_long_as_it_has_power_and_the_admin_network(hosts: Hosts, cloud: HostsBed) -> None:
+    hosts["cmp01"].cut("admin")
+    hosts["cmp02"].cut("storage")
+    hosts["cmp03"].freeze()
+    until(lambda: [compute_is_up(cloud, name) for name in hosts.hosts] == [False, True, False])
+    hosts["cmp01"].heal("admin")
+    hosts["cmp03"].thaw()
+    hosts["cmp02"].power_off()
+    until(lambda: [compute_is_up(cloud, name) for name in hosts.hosts] == [True, False, True])
+    assert cloud.ever_ran_twice() == []
+
+
+def test_only_controllers_reach_nova(hosts: Hosts, cloud: HostsBed) -> None:
+    url = f"http://{cloud.ports['address']}:{cloud.ports['compute']}/"
+    ask = ["python3", "-c", "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).status)", url]
+    assert hosts.controllers[2].run(ask).stdout == "200\n"
+    assert "unreachable" in hosts["cmp01"].run(ask, check=False).stderr
+
+
 _VICTIM = """
 import sys
+from hosts.client import HostsBed
 from hosts.lab import Hosts
 hosts = Hosts()
 hosts.start(1)
