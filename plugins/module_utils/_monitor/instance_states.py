@@ -28,12 +28,13 @@ class Instances:
     """What is known of the VMs of this host.
 
     :param quiet: A trouble that did not stop the VM is over when nothing more came of it for so many seconds.
+    :param agent: Whether guest agents are asked.
     """
 
     def __init__(
-        self, board: Board, memory: Memory, quiet: float, clock: t.Callable[[], float] = time.monotonic
+        self, board: Board, memory: Memory, quiet: float, agent: bool, clock: t.Callable[[], float] = time.monotonic
     ) -> None:
-        self._board, self._memory, self._quiet, self._clock = board, memory, quiet, clock
+        self._board, self._memory, self._quiet, self._agent, self._clock = board, memory, quiet, agent, clock
         self._last: dict[str, float] = {}  # by UUID: when a trouble came last that did not stop the VM
 
     def take(self, event: le.Event) -> None:
@@ -83,11 +84,12 @@ class Instances:
     def _stopped(self, event: le.Event, effect: str, reason: str) -> None:
         ran, found = self._memory.ran(event.uuid), self._failed(event.uuid)
         self._memory.note(event.uuid, event.name, ran=False, agent=False)
-        if not ran:
+        if found and found.details.get("action") in le.WATCHDOG_STOPS:
+            action = found.details["action"]
+            self._fail(event.uuid, event.name, "watchdog", f"its watchdog fired, action {action}; it is off", action=action)
+        elif not ran and effect != le.ENDS:
             # An aborted migration to here ends like a crash, but the VM runs on where it was.
             LOG.info("%s (%s) has stopped without having run here: %s", event.name, event.uuid, reason)
-        elif found and found.details.get("action") in le.WATCHDOG_STOPS:
-            self._fail(event.uuid, event.name, "watchdog", f"{found.reason}; it is off now")
         elif effect == le.ENDS:
             self._ok(event.uuid, event.name, reason)
         else:
@@ -121,7 +123,7 @@ class Instances:
         if effect.endswith("?"):
             effect = effect[:-1] if ran or self._failed(look.uuid) else le.NOTHING
             reason += "; this host was restarted" if self._memory.rebooted else ""
-        if look.state in (le.SHUTOFF, le.STATE_CRASHED):
+        if look.state == le.SHUTOFF:
             self._memory.note(look.uuid, look.name, ran=False, agent=False)
         if effect == le.RUNS:
             self._found_running(look, reason)
@@ -135,10 +137,9 @@ class Instances:
         """A trouble that did not stop the VM is not over because it runs."""
         found = self._failed(look.uuid)
         self._memory.note(look.uuid, look.name, ran=True)
-        lasting = found and found.details.get("action") not in (None, "pause", *le.WATCHDOG_STOPS)
-        if lasting or (found and found.type.endswith(".guest_silent")):
+        if found and found.details.get("action") not in (None, "pause", *le.WATCHDOG_STOPS):
             self._last.setdefault(look.uuid, self._clock())
-        else:
+        elif not (self._agent and found and found.type.endswith(".guest_silent")):
             self._ok(look.uuid, look.name, reason, always=self._memory.fresh)
 
     def _found_off(self, look: le.Look, reason: str) -> None:
@@ -163,8 +164,8 @@ class Instances:
         old = self._failed(uuid)
         if old and old.type.endswith(f".{type_}"):
             # libvirt says one trouble in several events; what one of them knew is kept.
-            details = {**old.details, **details}
             reason = old.reason if "action" in old.details and "action" not in details else reason
+            details = {**old.details, **details}
         self._last.pop(uuid, None)
         if self._board.set(KIND, uuid, "failed", type_, reason, **{"name": name, **details}):
             LOG.warning("%s (%s): %s: %s", name, uuid, type_, reason)
