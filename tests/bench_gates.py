@@ -37,6 +37,7 @@ def snapshot(hosts: int, percent: int, spread: bool) -> Json:
     dead = set(range(0, hosts, 100 // percent))
     return {
         "caller": "responder",
+        "responders": 1,
         "suspects": [f"cmp{number:05d}" for number in sorted(dead)],
         "observer": {"name": "ctl1", "up_for": 86400.0, "api": True, "networks": {"storage": True}},
         "control": {"nova-conductor": 3, "nova-scheduler": 3},

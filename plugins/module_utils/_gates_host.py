@@ -118,11 +118,25 @@ def witnesses(case: Case) -> Objection | None:
     contrary = _contrary(case)
     if contrary:
         return None if _cut_off(case) else case.patiently(_lives(case, contrary))
-    if len(against) < rules["needed"]:
-        return case.patiently(f"only {len(against)} of {rules['needed']} independent witnesses say that it is down"
+    needed = needed_witnesses(case)
+    if needed is None:
+        return case.patiently("it is not known how many responders there are", unknown=True)
+    if len(against) < needed:
+        return case.patiently(f"only {len(against)} of {needed} independent witnesses say that it is down"
                               f": {', '.join(against) or 'none'}")  # fmt: skip
     absent = [name for name in rules["required"] if name not in against]
     return case.patiently(f"required witnesses do not say that it is down: {', '.join(absent)}") if absent else None
+
+
+def needed_witnesses(case: Case) -> int | None:
+    """As many as the policy says, and more than half of the responders: those that are cut off together are fewer.
+
+    A person who decides is alone.
+    """
+    needed, responders = int(case.scene.gates["witnesses"]["needed"]), case.scene.snapshot.get("responders")
+    if case.by_hand:
+        return needed
+    return None if responders is None else max(needed, int(responders) // 2 + 1)
 
 
 def _contrary(case: Case) -> list[str]:

@@ -100,6 +100,11 @@ INPUTS: dict[str, Input] = {
     "returned": Input("hosts that came back lately", lambda case: len(case.scene.returned), shared=True),
     "kdump": _fact("kdump", "seconds since the `last` kdump message of the host, and since (`for`) the first"),
     "witnesses": _fact("witnesses", "what each witness says: `down`, `up` or `unknown`"),
+    "responders": Input(
+        "how many responders there are; more witnesses than half of them are needed",
+        lambda case: case.scene.snapshot.get("responders"),
+        shared=True,
+    ),
     "signs_of_life": _fact("signs_of_life", "what the host was seen to do"),
     "suspected_for": _fact("suspected_for", "seconds since it was first said to have failed"),
     "networks": _fact(
@@ -248,7 +253,7 @@ GATES: tuple[Gate, ...] = (
     Gate(
         name="witnesses",
         question="Do enough independent witnesses say that it is down, and none that it lives?",
-        inputs=("witnesses", "signs_of_life", "networks", "segment", "suspected_for", "caller"),
+        inputs=("witnesses", "responders", "signs_of_life", "networks", "segment", "suspected_for", "caller"),
         settings=("gates.witnesses.needed", "gates.witnesses.required", "gates.witnesses.ask_after"),
         missing="closed",
         answers="hold, and ask after `gates.witnesses.ask_after`; by hand: ask. A host that lives and has lost some of "

@@ -4,7 +4,8 @@
 
 """Reads the facts that the gates reason about. PRIVATE to this collection: may change at any time.
 
-:func:`take` reads the cloud and the network, :func:`merge` adds what the journal knows. What was not asked is None.
+:func:`take` reads the cloud and the network, :func:`compose` takes what was read before, :func:`merge` adds what the
+journal knows. What was not asked is None.
 """
 
 from __future__ import annotations
@@ -37,13 +38,32 @@ def take(
     :param policy: The complete policy; its networks tell what the observer itself must reach.
     :param vouched: Whether an ``operator`` says now that the suspects have failed: then that is one witness.
     """
-    known: Json = topology["hosts"]
-    addresses = isolation_addresses(policy or {})
-    urls = {url for host in suspects for url in _probes(known, host)}.union(*addresses.values())
+    urls = urls_of(topology, suspects, policy)
     with concurrent.futures.ThreadPoolExecutor(1) as aside:
-        asked = aside.submit(probe, sorted(urls), probe_timeout)
+        asked = aside.submit(probe, urls, probe_timeout)
         services = _compute.services(cloud)
         answers = asked.result()
+    return compose(services, answers, topology, suspects, caller, policy, vouched)
+
+
+def urls_of(topology: Json, suspects: t.Iterable[str], policy: t.Mapping[str, t.Any] | None) -> list[str]:
+    """What has to be probed for a snapshot."""
+    known = topology["hosts"]
+    addresses = isolation_addresses(policy or {})
+    return sorted({url for host in suspects for url in _probes(known, host)}.union(*addresses.values()))
+
+
+def compose(
+    services: t.Sequence[Json],
+    answers: t.Mapping[str, str],
+    topology: Json,
+    suspects: t.Sequence[str],
+    caller: str,
+    policy: t.Mapping[str, t.Any] | None = None,
+    vouched: bool = True,
+) -> Json:
+    """The snapshot of what was read before: Nova's services, and what each of the :func:`urls_of` answered."""
+    known: Json = topology["hosts"]
     computes = {service["host"]: service for service in services if service["binary"] == "nova-compute"}
     facts = {host: _facts(host, computes.get(host), known.get(host)) for host in sorted({*computes, *known, *suspects})}
     for host in suspects:
@@ -52,7 +72,7 @@ def take(
     return {
         "caller": caller,
         "suspects": sorted(set(suspects)),
-        "observer": _observer(addresses, answers),
+        "observer": _observer(isolation_addresses(policy or {}), answers),
         "control": {
             binary: sum(service["state"] == "up" for service in services if service["binary"] == binary)
             for binary in _CONTROL

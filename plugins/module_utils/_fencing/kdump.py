@@ -131,9 +131,14 @@ class Kdump(Wait):
                 break
             datagram = ear.hear(min(left, _LOOK))
             now = clock()
-            if datagram and datagram[1] in _MESSAGES:
+            if datagram and is_message(datagram[1]):
                 heard.add(datagram[0], now)
         return heard, now - began
+
+
+def is_message(datagram: bytes) -> bool:
+    """Whether a crash kernel says this."""
+    return datagram in _MESSAGES
 
 
 def _check_address(name: str, text: str) -> None:

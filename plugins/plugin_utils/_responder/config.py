@@ -261,9 +261,9 @@ class Config:
 
     @property
     def journal_url(self) -> str | None:
-        """The URL of the journal, which may hold a password: from its file, from the environment, or the default."""
+        """For ``open_journal()``; a URL with a password stays in its file."""
         if self.journal_url_file:
-            return contents(self.journal_url_file).strip()
+            return f"file:{self.journal_url_file}"
         return self.journal or os.environ.get("OPENSTACK_HA_JOURNAL") or None
 
 

@@ -12,7 +12,8 @@ import typing as t
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _gates, _recovery
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.modules import recovery_run
-from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator import core, facts
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder import core
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator import facts
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.executor import SimulatedRun
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.hearing import Hearing
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.log import names

@@ -158,7 +158,7 @@ class Hearing:
             if not self.api_answers:
                 _forget_nova(facts)
             facts.update(self._heard_of(host, facts, host in suspects))
-        return _snapshot.merge({**_UNKNOWN, **taken}, journal)
+        return _snapshot.merge({**_UNKNOWN, **taken, "responders": len(self.site.controllers)}, journal)
 
     def by_hand(self, suspects: t.Sequence[str], journal: Json) -> Json:
         """What recovery_run looks at: Nova, probes and the journal, but nothing that was heard from monitors."""

@@ -54,6 +54,7 @@ def cloud(*dead: int, **more: t.Any) -> Json:
     died = dead or (3,)
     return {
         "caller": "responder",
+        "responders": 1,
         "suspects": [f"cmp{number:02d}" for number in died],
         "observer": {"name": "ctl1", "up_for": 3600.0, "api": True, "networks": {}},
         "control": {"nova-conductor": 2, "nova-scheduler": 1},

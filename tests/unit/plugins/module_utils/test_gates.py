@@ -106,6 +106,7 @@ def test_the_verdict_keeps_what_each_gate_looked_at_and_went_by() -> None:
         "segment": "rack1",
         "suspected_for": 90.0,
         "caller": "responder",
+        "responders": 1,
         "gates.witnesses.needed": 2,
         "gates.witnesses.required": [],
         "gates.witnesses.ask_after": 300,

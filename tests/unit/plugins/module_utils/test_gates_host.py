@@ -191,6 +191,15 @@ def test_policy_says_how_many_witnesses_are_enough() -> None:
     assert said(case(), policy(gates__witnesses__needed=4)) == ("hold", "witnesses")
 
 
+def test_a_majority_of_responders_is_needed_whatever_little_the_policy_asks_for() -> None:
+    snapshot = case({"witnesses": {"ctl1": "down", "ctl2": "down", "nova": "down"}})
+    assert said({**snapshot, "responders": 5}) == ("recover", None)
+    assert said({**snapshot, "responders": 6}) == ("hold", "witnesses")
+    assert "only 3 of 4 independent witnesses" in verdict({**snapshot, "responders": 6})["reason"]
+    assert said({**snapshot, "responders": None}) == ("hold", "witnesses")
+    assert said({**case(by_hand=True), "responders": None}) == ("recover", None)
+
+
 def test_a_probe_that_answers_outweighs_all_witnesses() -> None:
     facts = {"signs_of_life": ["tcp://192.0.2.3:22"], "witnesses": dict.fromkeys("abcdef", "down")}
     assert reason(case(facts)) == "it shows signs of life: tcp://192.0.2.3:22"

@@ -75,6 +75,7 @@ GLOBAL = st.fixed_dictionaries(
     {},
     optional={
         "caller": st.sampled_from(["operator", "responder"]),
+        "responders": st.one_of(st.none(), st.integers(0, 7)),
         "observer": st.sampled_from([{"api": True, "up_for": 5.0}, {"api": True, "up_for": 900.0, "networks": {}}]),
         "control": st.sampled_from([{}, {"nova-conductor": 1, "nova-scheduler": 0}]),
         "in_flight": st.lists(st.sampled_from(["cmp02", "cmp09", "gone"]), unique=True),

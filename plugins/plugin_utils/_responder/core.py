@@ -2,10 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a responder does with verdicts: a stand-in. PRIVATE to this collection: may change at any time.
+"""What a responder does with verdicts. PRIVATE to this collection: may change at any time.
 
-Pure, and all that the simulator knows about deciding beyond the gates: which hosts to decide about, which verdicts
-to act on, when to look again. The responder itself is to take this place.
+Pure, and used by the simulator as well: which hosts to decide about, which verdicts to act on, when to look again.
 """
 
 from __future__ import annotations

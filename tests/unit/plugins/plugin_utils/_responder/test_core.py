@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator import core
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder import core
 
 ASKS = {"verdict": "ask", "gate": "budget", "reason": "2 hosts at once"}
 RECOVERS = {"verdict": "recover", "gate": None, "reason": "all gates passed"}
