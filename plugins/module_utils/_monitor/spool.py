@@ -69,6 +69,9 @@ class Spool:
     :param limit: Bytes of signals to keep. The last word about an object is kept whatever its size.
     """
 
+    #: The last number that the file says may have been used.
+    _promised: float
+
     def __init__(
         self, directory: str | None, name: str, limit: int, clock: t.Callable[[], float] = clock, boot: str = ""
     ) -> None:
@@ -209,7 +212,8 @@ class Spool:
         return self._epoch
 
     def _begin_epoch(self) -> None:
-        self._epoch, self._sequence, self._promised = str(uuid.uuid4()), 0, math.inf
+        self._epoch, self._sequence = str(uuid.uuid4()), 0
+        self._promised = math.inf
 
     def _trim(self) -> None:
         """Leave out the oldest repeats, then the oldest words, but never the last word about an object."""
