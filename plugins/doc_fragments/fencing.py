@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 
 class ModuleDocFragment:
     """The fencing levels of one host, and the identity of its machine."""
@@ -189,3 +191,28 @@ requirements:
   - ipmitool, for the method V(ipmi)
   - the fence agent, for the method V(fence_agent)
 """
+
+    _LEVELS = DOCUMENTATION.partition("  levels:\n")[2].partition("  identity:\n")[0].partition("    suboptions:\n")[2]
+
+    EVACUATED = r"""
+options:
+  fencing:
+    description:
+      - How the hosts were fenced. The devices that have proven a host off are read again every few seconds; one that
+        reports it on is a sign of life. Nothing is ever switched with it.
+      - A host that is not named here is watched in Nova and at its probe only.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      host:
+        description: The fenced host, by its inventory name.
+        type: str
+        required: true
+      levels:
+        description: The same as O(openstack_ha.recovery.host_fence#module:levels).
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+""" + textwrap.indent(_LEVELS, "    ").replace("O(levels", "O(fencing[].levels")

@@ -18,7 +18,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud impor
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError, Paused, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_contract import Line
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._run import Run
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._watch import LOOK, Watch
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._watch import LOOK, Power, Watch
 
 #: A list costs Nova as much as three servers one by one, and each server in it a tenth of that.
 _SEVERAL = 3
@@ -38,11 +38,12 @@ class RealWorld:
         pool: concurrent.futures.ThreadPoolExecutor,
         progress: t.Callable[[str], None],
         join_aggregates: bool = False,
+        power: Power = lambda _host, _certificate: [],
     ) -> None:
         self._cloud = cloud
         self._run = run
         service = functools.partial(_compute.compute_service, cloud)
-        self._watch = Watch(run, probes, service, silent_for, self.now, self.wait, progress)
+        self._watch = Watch(run, probes, service, silent_for, self.now, self.wait, progress, power)
         self._pool = pool
         self._attachments = Attachments(cloud)
         self._reached: set[str] = set()

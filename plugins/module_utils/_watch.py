@@ -4,8 +4,9 @@
 
 """Watches that fenced hosts stay dead. PRIVATE to this collection: may change at any time.
 
-A BMC can say "off" about a host that runs on. Whatever such a host still does is a sign of life: a
-heartbeat of its nova-compute in Nova, an answer at its probe. docs/fencing.md tells what is seen, and when.
+A BMC can say "off" about a host that runs on, and somebody can switch a host on again. Whatever it does then is a sign
+of life: a heartbeat of its nova-compute in Nova, an answer at its probe, a device that reports it on. docs/fencing.md
+tells what is seen, and when.
 """
 
 from __future__ import annotations
@@ -23,6 +24,14 @@ Json = t.Dict[str, t.Any]
 #: Seconds between two looks.
 LOOK = 1.0
 
+#: Which devices that have proven a host off report it on, by its power certificate.
+Power = t.Callable[[str, Json], t.List[str]]
+
+
+def _nobody_reads(_host: str, _certificate: Json) -> list[str]:
+    return []
+
+
 #: What people change in Nova's record of a service; its ``updated_at`` moves with them as with a heartbeat.
 _SETTINGS = ("status", "disabled_reason", "forced_down")
 
@@ -34,6 +43,7 @@ class Watch:
     :param service: Reads Nova's record of the nova-compute on a host.
     :param silent_for: Seconds without a heartbeat that count as proof where there is no other; more than Nova's
         ``report_interval``.
+    :param power: Must not wait for a device.
     """
 
     def __init__(
@@ -45,15 +55,17 @@ class Watch:
         clock: t.Callable[[], float],
         wait: t.Callable[[float], None],
         say: t.Callable[[str], None],
+        power: Power = _nobody_reads,
     ) -> None:
         self._run = run
         self._probes = probes
         self._service = service
+        self._power = power
         self._silent_for = silent_for
         self._clock, self._wait, self._say = clock, wait, say
         self._seen: dict[str, Json] = {}
         self._certificates: dict[str, str] = {}
-        self._may_refuse: dict[str, bool] = {}
+        self._proofs: dict[str, Json] = {}
         self._next_look = 0.0
         self._prober: concurrent.futures.Executor = concurrent.futures.ThreadPoolExecutor(1)
         self._asked: concurrent.futures.Future[dict[str, str]] | None = None
@@ -84,7 +96,8 @@ class Watch:
         answers = self._answers(sorted({url for urls in self._probes.values() for url in urls}))
         for host, urls in self._probes.items():
             signs = self._from_nova(host)
-            signs += signs_of_life({url: answers[url] for url in urls}, self._may_refuse[host])
+            signs += signs_of_life({url: answers[url] for url in urls}, refuses(self._proofs[host]))
+            signs += self._power(host, self._proofs[host])
             if signs:
                 self.lives(host, "; ".join(signs))
 
@@ -103,7 +116,7 @@ class Watch:
         if not proves(certificate["certificate"]):
             raise CertificateError(f"The power certificate of {host} does not prove that it is off. Fence it again.")
         self._certificates[host] = certificate["id"]
-        self._may_refuse[host] = refuses(certificate["certificate"])
+        self._proofs[host] = certificate["certificate"]
 
     def _from_nova(self, host: str) -> list[str]:
         """Nova's record of the service, compared only with itself: clocks of other machines say nothing here."""

@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - openstack_ha.recovery.attributes.idempotent
   - openstack_ha.recovery.cloud
   - openstack_ha.recovery.journal
+  - openstack_ha.recovery.fencing.evacuated
 options:
   run_id:
     description: The run, as M(openstack_ha.recovery.recovery_run) returned it. Needed except in check mode.
@@ -116,6 +117,8 @@ counts:
 
 import collections
 import concurrent.futures
+import contextlib
+import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _recovery, _run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Room
@@ -124,10 +127,15 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors impo
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation import Evacuation
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_contract import Limits, Line
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_world import RealWorld
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.methods import LEVELS_SPEC, parse_levels
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.rereading import Rereading
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.world import real_world
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._watch import Power
 
 _LIMITS = ("parallel", "per_target", "retries", "retry_delay", "vm_timeout", "verify_timeout", "settle")
 _STATE_OF_STEP = {"evacuate": "planned", "follow": "requested", "skip": "skipped", "pending": "pending"}
+_READERS = 8  # of power states at once
 _SHOWN = ("id", "name", "project", "host", "target", "state", "reason", "attempts", "request_id")
 
 
@@ -156,14 +164,24 @@ def _carry_out(call: Call, planned: list[Json], limits: Limits) -> list[Line]:
         lines = _lines(planned, topology, recovery.ledger(hosts))
         probes = _probes(lines, topology)
         silent_for, join = call.params["silent_for"], call.params["join_aggregates"]
-        world = RealWorld(connect(call.params), recovery, probes, silent_for, pool, call.progress, join)
-        with recovery.lease.keep(_run.KEEP_INTERVAL):
+        with recovery.lease.keep(_run.KEEP_INTERVAL), _power_read(call) as power:
+            world = RealWorld(connect(call.params), recovery, probes, silent_for, pool, call.progress, join, power)
             Evacuation(world, lines, Room.of_free(call.params["plan"]["room"]), limits).run()
         if world.last_active is not None:
             recovery.step("last_active", at=world.last_active)
         for host in hosts:
             recovery.step(_recovery.EVACUATED, host)
     return lines
+
+
+@contextlib.contextmanager
+def _power_read(call: Call) -> t.Iterator[Power]:
+    """What reads the power of the hosts again; at the end, no reading is left under way."""
+    outside = real_world()
+    given = call.params["fencing"]
+    levels = {it["host"]: parse_levels(it["levels"], outside, f"fencing[{n}].levels") for n, it in enumerate(given)}
+    with concurrent.futures.ThreadPoolExecutor(max(1, min(len(levels), _READERS))) as readers:
+        yield Rereading(levels, readers, outside.clock, call.progress).signs
 
 
 def _probes(lines: list[Line], topology: Json) -> dict[str, list[str]]:
@@ -233,6 +251,12 @@ TASK = Task(
         "settle": {"type": "float", "default": 15.0},
         "silent_for": {"type": "float", "default": 15.0},
         "join_aggregates": {"type": "bool", "default": False},
+        "fencing": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {"host": {"type": "str", "required": True}, "levels": LEVELS_SPEC},
+        },
         **CLOUD_SPEC,
         **_run.RUN_SPEC,
     },

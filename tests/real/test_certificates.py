@@ -274,6 +274,9 @@ def sign_of_life(cloud: Bed, kind: str) -> t.Iterator[None]:
     elif kind == "probe":
         with answering(cloud.hosts["cmp01"]["probe"]):
             yield
+    elif kind == "power":
+        cloud.bmc_fault("cmp01", "")  # which tells the truth from now on
+        yield
     else:
         cloud.update_service("cmp01", forced_down=False)
         yield
@@ -283,6 +286,7 @@ SIGNS = {
     "heartbeat": "its nova-compute reported to Nova again",
     "probe": "tcp://127.0.0.1:",
     "forced up": "somebody forced it up in Nova",
+    "power": "reports that it is on",
 }
 
 

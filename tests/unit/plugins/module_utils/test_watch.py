@@ -43,6 +43,7 @@ class Site:
             "forced_down": True,
         }
         self.answers = {URL: "silent"}
+        self.on = False
         self.said: list[str] = []
         self.incident = journal.open_incident(HOST, "RegionOne", "rack1")["id"]
         self.run_id = self.open_run()
@@ -58,6 +59,9 @@ class Site:
     def certify(self, **certificate: t.Any) -> str:
         return str(self.journal.add_certificate(self.run_id, HOST, {**OFF, **certificate})["id"])
 
+    def power(self, host: str, certificate: Json) -> list[str]:
+        return [f"{certificate['kind']} says that {host} is on"] if self.on else []
+
     def watch(self, *urls: str) -> Watch:
         watch = Watch(
             Run(self.journal, self.run_id),
@@ -67,6 +71,7 @@ class Site:
             lambda: self.clock.time,
             self.clock.advance,
             self.said.append,
+            self.power,
         )
         watch._prober = AtOnce()
         return watch
@@ -149,6 +154,17 @@ def test_an_answer_of_the_probe_voids_the_certificate(site: Site, answer: str) -
     with pytest.raises(CertificateError, match=URL):
         watch.check()
     assert site.voided() == URL
+
+
+def test_a_device_that_reports_a_fenced_host_on_voids_the_certificate(site: Site) -> None:
+    site.certify()
+    watch = site.watch(URL)
+    watch.check()
+    site.on = True
+    site.clock.advance(_watch.LOOK)
+    with pytest.raises(CertificateError, match=r"STOP: cmp01 shows life .*: ipmi says that cmp01 is on"):
+        watch.check()
+    assert site.voided() == "ipmi says that cmp01 is on"
 
 
 def test_a_host_that_is_forced_up_is_not_dead_for_nova(site: Site) -> None:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 import pytest
 import yaml
-from unit.fakes.tasks import Tasks, WrongOptions
+from unit.fakes.tasks import PROOF, Tasks, WrongOptions
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import (
     CertificateError,
@@ -12,6 +13,8 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors impo
     LeaseLost,
     RecoveryError,
 )
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import Completed
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.world import real_world
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims
 from ansible_collections.openstack_ha.recovery.plugins.modules import (
     compute_service,
@@ -68,6 +71,36 @@ def test_what_is_returned_is_what_is_documented(tasks: Tasks, run_id: str) -> No
     result = evacuate(tasks, run_id=run_id)
     assert set(result) - {"changed"} == set(documented)
     assert set(result["ledger"][0]) == set(documented["ledger"]["contains"])
+
+
+IPMI = {"method": "ipmi", "address": "192.0.2.9", "username": "ha", "password": "pass-word-1"}
+
+
+def test_a_fenced_host_that_its_bmc_reports_on_is_not_evacuated_any_more(
+    tasks: Tasks, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def run(argv: list[str], **_how: t.Any) -> Completed:
+        asked.append(argv)
+        return Completed(0, "Chassis Power is on", "")
+
+    monkeypatch.setattr(host_evacuate, "real_world", lambda: dataclasses.replace(real_world(), run=run))
+    with tasks.journal() as journal:
+        journal.add_certificate(run_id, "cmp01", {**PROOF, "level": 1})
+    fencing = [{"host": "cmp01", "levels": [{"devices": [IPMI]}]}, {"host": "cmp09", "levels": []}]
+    tasks.nova.fates["a"] = [Fate(takes=600.0)]
+    with pytest.raises(CertificateError, match=r"STOP: cmp01 shows life .*: ipmi 192.0.2.9:623 reports that it is on"):
+        evacuate(tasks, run_id=run_id, fencing=fencing)
+    assert asked[0][-3:] == ["chassis", "power", "status"]
+
+
+def test_levels_that_are_wrong_are_refused_before_anything_is_done(tasks: Tasks, run_id: str) -> None:
+    tasks.prove_off(run_id, "cmp01")
+    before = list(tasks.cloud.changes)
+    with pytest.raises(ConfigError, match=r"fencing\[0\].levels\[0\].devices\[0\]"):
+        evacuate(tasks, run_id=run_id, fencing=[{"host": "cmp01", "levels": [{"devices": [{"method": "ipmi"}]}]}])
+    assert tasks.cloud.changes == before
 
 
 @pytest.mark.parametrize("proof", [None, {"kind": "ipmi", "observed_state": "unknown"}])
