@@ -24,11 +24,11 @@ from driver import Playbooks, until
 from tree import collections_path
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import Paused
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing import watchdog
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import FencingError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.udp import listen
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import ages, claims, holder
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor import safe_time
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call
 from ansible_collections.openstack_ha.recovery.plugins.modules import host_fence
 
@@ -299,7 +299,7 @@ def run(journal: Journal, tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     """The margin is no option, so that nobody can make it too short; a test has no time for it."""
-    monkeypatch.setattr(watchdog, "MARGIN", 0.5)
+    monkeypatch.setattr(safe_time, "MARGIN", 0.5)
 
 
 SHORT = {

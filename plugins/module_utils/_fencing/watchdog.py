@@ -6,8 +6,7 @@
 
 An agent on the host feeds its watchdog device only while most responders hear it. When it has been heard by none for
 longer than the agent bears, and the device has run down, the machine has been reset, whatever became of it. The
-formula is the one of medik8s' Self Node Remediation; docs/fencing.md explains it.
-https://github.com/medik8s/self-node-remediation/blob/main/pkg/reboot/calculator.go
+formula is the one that the agent itself uses; docs/fencing.md explains it.
 """
 
 from __future__ import annotations
@@ -25,11 +24,10 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.con
     Vigil,
     Wait,
 )
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor.safe_time import computed
 
 EXPIRED = "watchdog expired"
 
-#: Seconds for clocks that run differently, and for an agent that is late.
-MARGIN = 30.0
 _LOOK = 1.0
 
 _SECONDS: dict[str, t.Any] = {"type": "float"}
@@ -146,12 +144,6 @@ class Watchdog(Wait):
         """When the host was heard last; a moment that our clock cannot tell was before ``otherwise``."""
         now = self.world.clock()
         return max([otherwise if it.heard is None else min(it.heard, now) for it in sightings], default=-math.inf)
-
-
-def computed(options: t.Mapping[str, t.Any]) -> float:
-    """The least safe time, in seconds."""
-    beats = (options["heartbeat_interval"] + options["heartbeat_timeout"]) * options["threshold"]
-    return float(beats + options["peer_time"] + options["device_timeout"] + MARGIN)
 
 
 def _terms() -> set[str]:

@@ -16,7 +16,9 @@ OPTIONS: dict[str, Option] = {
     "pause_file": Option(default="/run/openstack_ha_monitor/watchdog.pause", least=1),
     "safe_time": Option("float", default=None, least=1),
     **{
-        name: Option("int" if name == "threshold" else "float", default=default, least=least)
+        name: Option(
+            "int" if name == "threshold" else "float", default=default, least=5 if name == "device_timeout" else least
+        )
         for name, (default, least) in TERMS.items()
     },
 }
