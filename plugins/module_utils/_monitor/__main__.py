@@ -12,9 +12,11 @@ to start it anew.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import importlib
 import logging
+import os
 import signal
 import sys
 import threading
@@ -46,6 +48,7 @@ _INCLUDES = {"watchdog": "host"}
 CHECK = "check-config"
 
 _FLUSH = 5.0
+_PATIENCE = 20.0
 _FOR_DISKS = 1.0
 
 _log = logging.getLogger(__name__)
@@ -57,7 +60,10 @@ class Station:
     def __init__(self, config: Config, kind: str) -> None:
         speaks = kind not in _SILENT
         self.kind = kind
-        self.spool = Spool(config.spool_directory if speaks else None, kind, config.spool_limit)
+        # A directory for each kind, as each may run as another user.
+        config = dataclasses.replace(config, spool_directory=os.path.join(config.spool_directory, kind))
+        self.config = config
+        self.spool = Spool(config.spool_directory if speaks else None, config.spool_limit)
         who, _colon, name = config.principal.partition(":")
         source = f"/{who}s/{name}/monitors/{kind}"
         self.board = Board(self.spool, source, config.host, config.repeat, boot_clock)
@@ -119,12 +125,15 @@ def _serve(config: Config, kinds: t.Sequence[str]) -> int:
     stations = [Station(config, kind) for kind in kinds]
     done = threading.Event()  # after the kinds: what they say at their end is delivered, too
     helpers = [thread for station in stations for thread in station.start(done, failed)]
-    works = [functools.partial(run, config, station.board) for run, station in zip(runs, stations)]
+    works = [functools.partial(run, station.config, station.board) for run, station in zip(runs, stations)]
     threads = [_thread(station.kind, work, stop, failed) for station, work in zip(stations, works)]
     notifier.ready()
     _watch(stop, stations, notifier)
     notifier.stopping()
-    _join(threads)
+    for thread in threads:
+        while thread.is_alive():
+            notifier.extend(_PATIENCE)  # a watchdog is released only when responders know of it
+            thread.join(1.0)
     _end(stations, done, helpers)
     return 1 if failures else 0
 
@@ -136,16 +145,12 @@ def _watch(stop: threading.Event, stations: t.Sequence[Station], notifier: Notif
             notifier.alive()
 
 
-def _join(threads: t.Sequence[threading.Thread]) -> None:
-    for thread in threads:
-        thread.join()
-
-
 def _end(stations: t.Sequence[Station], done: threading.Event, helpers: t.Sequence[threading.Thread]) -> None:
     done.set()
     for station in stations:
-        station.spool.wake()
-    _join(helpers)
+        station.spool.end()
+    for thread in helpers:
+        thread.join()
     for station in stations:
         if station.reporter is not None:
             station.reporter.flush(0.0)
@@ -157,7 +162,7 @@ def _once(config: Config, name: str) -> int:
     run = _load(ONCE[name])
     station = Station(config, name)
     try:
-        run(config, station.board, threading.Event())
+        run(station.config, station.board, threading.Event())
         station.spool.save()
         delivered = t.cast(Reporter, station.reporter).flush(_FLUSH)
     finally:

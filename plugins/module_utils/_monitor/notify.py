@@ -35,14 +35,14 @@ class Notifier:
         """It was told to stop."""
         self._send("STOPPING=1")
 
+    def extend(self, seconds: float) -> None:
+        """Its end takes so much longer; without this, systemd would kill it."""
+        self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
+
     def alive(self) -> None:
         """It is still at work."""
         if self.patience:
             self._send("WATCHDOG=1")
-
-    def status(self, text: str) -> None:
-        """One line for people who ask systemctl."""
-        self._send(f"STATUS={text}")
 
     def _send(self, text: str) -> None:
         if not self._address:

@@ -69,7 +69,7 @@ class Reporter:
         self._not_before: dict[str, float] = {}
 
     def run(self, stop: threading.Event) -> None:
-        """Deliver until told to stop. Who stops it also wakes the spool."""
+        """Deliver until told to stop. Who stops it also ends the waiting of the spool."""
         while not stop.is_set():
             rest = self._board.repeat() if self._board else 60.0
             if self._spool.wait(rest) and not stop.is_set():

@@ -64,24 +64,21 @@ class _Item:
 class Spool:
     """The signals of one kind, oldest first, and the states that are not ok. Any thread may call it.
 
-    :param directory: None: nothing is written.
-    :param name: Of the kind; one process at a time may have the spool of a name.
+    :param directory: Of the kind; one process at a time may have the spool in it. None: nothing is written.
     :param limit: Bytes of signals to keep. The last word about an object is kept whatever its size.
     """
 
     #: The last number that the file says may have been used.
     _promised: float
 
-    def __init__(
-        self, directory: str | None, name: str, limit: int, clock: t.Callable[[], float] = clock, boot: str = ""
-    ) -> None:
-        self._directory, self._name, self._limit, self._clock = directory, name, limit, clock
+    def __init__(self, directory: str | None, limit: int, clock: t.Callable[[], float] = clock, boot: str = "") -> None:
+        self._directory, self._limit, self._clock = directory, limit, clock
         self._boot = boot or boot_id()
         self._changed = threading.Condition()
         self._items: dict[str, _Item] = {}
         self._states: dict[Key, State] = {}
         self._begin_epoch()
-        self._unwritten = self._failing = False
+        self._unwritten = self._failing = self._ending = False
         self._lock: t.Any = self._open() if directory else None
 
     @property
@@ -151,18 +148,19 @@ class Spool:
     def wait(self, timeout: float) -> bool:
         """Wait until there is something to deliver; whether there is."""
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._items), timeout)
+            self._changed.wait_for(lambda: self._items or self._ending, timeout)
             return bool(self._items)
 
-    def wake(self) -> None:
-        """Let those who wait look again."""
+    def end(self) -> None:
+        """From now on nobody waits for anything."""
         with self._changed:
+            self._ending = True
             self._changed.notify_all()
 
     def wait_unwritten(self, timeout: float) -> bool:
         """Wait until the file is behind; whether it is."""
         with self._changed:
-            self._changed.wait_for(lambda: self._unwritten, timeout)
+            self._changed.wait_for(lambda: self._unwritten or self._ending, timeout)
             return self._unwritten
 
     def save(self) -> bool:
@@ -174,7 +172,7 @@ class Spool:
             promised = self._sequence + _STRIDE
             content = json.dumps(self._content(promised))
         try:
-            _replace(self._path(".json"), content)
+            _replace(self._path("spool.json"), content)
         except OSError as error:
             with self._changed:
                 self._unwritten = True
@@ -183,7 +181,7 @@ class Spool:
         with self._changed:
             self._promised = promised
         if self._failing:
-            _log.warning("spool %s: written again", self._path(".json"))
+            _log.warning("spool %s: written again", self._path("spool.json"))
         self._failing = False
         return True
 
@@ -226,7 +224,7 @@ class Spool:
             total -= self._items.pop(event_id).size
             if total <= self._limit:
                 break
-        _log.warning("spool %s: more than %d bytes wait: older words were dropped", self._name, self._limit)
+        _log.warning("more than %d bytes of signals wait: older words were dropped", self._limit)
 
     def _open(self) -> t.Any:
         """Take the lock and read the file; without a directory that can be used, all is kept in memory.
@@ -235,7 +233,7 @@ class Spool:
         """
         try:
             os.makedirs(t.cast(str, self._directory), mode=0o700, exist_ok=True)
-            lock = open(self._path(".lock"), "a", encoding="ascii")  # noqa: SIM115  # held until close()
+            lock = open(self._path("spool.lock"), "a", encoding="ascii")  # noqa: SIM115  # held until close()
         except OSError as error:
             self._complain(f"cannot be used, so its signals are kept in memory only: {error}")
             return None
@@ -244,14 +242,14 @@ class Spool:
         except OSError as error:
             lock.close()
             raise MonitorError(
-                f"{self._path('.json')}: another monitor of this kind has it. Stop that first"
+                f"{self._path('spool.json')}: another monitor of this kind has it. Stop that first"
             ) from error
         self._read()
         self.save()
         return lock
 
     def _read(self) -> None:
-        path = self._path(".json")
+        path = self._path("spool.json")
         try:
             with open(path, encoding="utf-8") as opened:
                 self._take_over(json.load(opened))
@@ -290,13 +288,13 @@ class Spool:
             ],
         }
 
-    def _path(self, suffix: str) -> str:
-        return os.path.join(t.cast(str, self._directory), self._name + suffix)
+    def _path(self, name: str) -> str:
+        return os.path.join(t.cast(str, self._directory), name)
 
     def _complain(self, what: str) -> None:
         """Once, until it works again."""
         if not self._failing:
-            _log.error("spool %s: %s", self._path(".json"), what)
+            _log.error("spool %s: %s", self._path("spool.json"), what)
         self._failing = True
 
     def _put_aside(self, folder: str, event_id: str, content: Json) -> None:
