@@ -172,7 +172,7 @@ def _state(case: Case, name: str) -> str:
 
     Who has lost a network itself finds it lost on everybody.
     """
-    report = (case.facts.get("networks") or {}).get(name)
+    report = (case.facts.get("networks") or {}).get(name) or {}
     said = state(report)
     if said != LOST or not _contrary(case):
         return said

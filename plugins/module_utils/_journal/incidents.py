@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import typing as t
 
@@ -39,20 +40,47 @@ class Incidents:
 
         :param object: The VM, unit or network of the host that it is about; empty: the host itself.
         """
-        key = _open_key(scope, host, kind, object)
-        new = {
-            "id": rows.new_id(), "scope": scope, "host": host, "kind": kind, "object": object, "segment": segment,
-            "state": "open", "reason": None, "open_key": key, "opened_at": rows.now(), "changed_at": rows.now(),
-            "opened_mark": ages.mark(self.database), "attempts": 0, "next_look_at": None, "look_after": None,
-            "held_mark": None,
-        }  # fmt: skip
+        new = self._new(scope, host, kind, object, segment)
         while True:
-            found = rows.one(self.database, rows.matching("incidents", {"open_key": key}))
+            found = rows.one(self.database, rows.matching("incidents", {"open_key": new["open_key"]}))
             if found:
                 return found
             # False: another process opened it between our look and our insert.
             if rows.insert_if_missing(self.database, "incidents", new):
                 return new
+
+    def open_incidents(self, scope: str, wanted: t.Sequence[Row]) -> list[Row]:
+        """The same for many: those that have not ended, or new ones, in this order.
+
+        :param wanted: Each with ``host``, ``segment``, ``kind`` and ``object``.
+        """
+        new = [self._new(scope, it["host"], it["kind"], it["object"], it["segment"]) for it in wanted]
+        by_key = {it["open_key"]: it for it in new}
+        incidents = table("incidents")
+
+        def work(connection: sa.Connection) -> dict[str, Row]:
+            query = sa.select(incidents).where(incidents.c.open_key.in_(sorted(by_key)))
+            known = {str(row["open_key"]): dict(row) for row in connection.execute(query).mappings()}
+            missing = [it for key, it in by_key.items() if key not in known]
+            if missing:
+                connection.execute(incidents.insert(), missing)
+            return {**by_key, **known}
+
+        while new:
+            # Another process may open one between our look and our insert; then we look again.
+            with contextlib.suppress(sa.exc.IntegrityError):
+                found = self.database.write(work)
+                return [found[it["open_key"]] for it in new]
+        return []
+
+    def _new(self, scope: str, host: str, kind: str, about: str, segment: str | None) -> Row:
+        now = rows.now()
+        return {
+            "id": rows.new_id(), "scope": scope, "host": host, "kind": kind, "object": about, "segment": segment,
+            "state": "open", "reason": None, "open_key": _open_key(scope, host, kind, about), "opened_at": now,
+            "changed_at": now, "opened_mark": ages.mark(self.database), "attempts": 0, "next_look_at": None,
+            "look_after": None, "held_mark": None,
+        }  # fmt: skip
 
     def set_incident(self, incident_id: str, state: str, reason: str | None = None) -> bool:
         """Change the state of an incident that has not ended; tell whether there was one."""

@@ -98,6 +98,27 @@ class Signals:
 
         return self.database.write(work) if ids else 0
 
+    def decide_each(self, decisions: t.Sequence[Row]) -> list[str]:
+        """The same for many, each with its own ``id``, ``verdict``, ``gate``, ``reason`` and ``incident_id``.
+
+        :returns: The ids of those that had no verdict.
+        """
+        signals, now = table("signals"), rows.now()
+
+        def work(connection: sa.Connection) -> list[str]:
+            changed = []
+            for it in decisions:
+                values = {
+                    "verdict": it["verdict"], "gate": it["gate"], "verdict_reason": it["reason"], "decided_at": now,
+                    "incident_id": it["incident_id"],
+                }  # fmt: skip
+                undecided = sa.and_(signals.c.id == it["id"], signals.c.verdict.is_(None))
+                if connection.execute(signals.update().where(undecided).values(values)).rowcount == 1:
+                    changed.append(it["id"])
+            return changed
+
+        return self.database.write(work) if decisions else []
+
     def signals(self, limit: int | None = None, **filters: t.Any) -> list[Row]:
         """Signals whose columns have these values, oldest first.
 

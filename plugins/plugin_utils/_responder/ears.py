@@ -160,8 +160,7 @@ def plain(address: str) -> str:
 
 
 def _datagrams(opened: socket.socket) -> t.Iterator[tuple[bytes, t.Any]]:
-    for _number in range(_AT_ONCE):
-        try:
+    # An error: nothing more is there, or the network tells of an earlier answer that nobody took.
+    with contextlib.suppress(OSError):
+        for _number in range(_AT_ONCE):
             yield opened.recvfrom(LONGEST + 1)
-        except OSError:  # nothing more is there, or the network told of an earlier answer that nobody took
-            return

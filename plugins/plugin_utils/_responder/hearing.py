@@ -152,10 +152,9 @@ class Hearing:
             return
         place = (host, network)
         with self._lock:
-            if self._lost.pop(place, None) is not None:
-                self._back.append(place)
-                self._alive[network] += 1
-            elif self._fresh.pop(place, self._late.pop(place, None)) is None:
+            self._lost.pop(place, None)
+            silent = self._fresh.pop(place, None) is None and self._late.pop(place, None) is None
+            if silent:
                 self._back.append(place)
                 self._alive[network] += 1
             self._fresh[place] = self._listened

@@ -54,3 +54,16 @@ def test_incidents_are_filtered_by_one_value_or_several(journal: Journal) -> Non
     journal.set_incident(held, "held")
     assert [it["host"] for it in journal.incidents(state="held")] == ["cmp03"]
     assert {it["host"] for it in journal.incidents(scope="R", state=("held", "open"))} == {"cmp03", "cmp04"}
+
+
+def test_many_are_opened_at_once_and_those_that_go_on_are_found(journal: Journal) -> None:
+    known = journal.open_incident("cmp03", "R", "rack1", "instance", "vm-2")
+    wanted = [
+        {"host": "cmp03", "segment": "rack1", "kind": "instance", "object": name} for name in ("vm-1", "vm-2", "vm-1")
+    ]
+    first, second, again = journal.open_incidents("R", wanted)
+    assert second == known
+    assert first == again
+    assert (first["object"], first["state"], first["segment"]) == ("vm-1", "open", "rack1")
+    assert len(journal.incidents()) == 2
+    assert journal.open_incidents("R", []) == []

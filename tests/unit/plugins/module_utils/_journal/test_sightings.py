@@ -17,3 +17,13 @@ def test_each_witness_keeps_when_it_last_heard_a_host(journal: Journal) -> None:
     assert found[0]["age"] <= found[1]["age"] < 5
     assert len(journal.sightings("R", ["cmp03", "cmp04"])) == 3
     assert journal.sightings("S", "cmp03") == []
+
+
+def test_many_hosts_are_written_at_once(journal: Journal) -> None:
+    journal.sight("R", "cmp03", "ctl1", armed=False)
+    journal.sight_all("R", "ctl1", {"cmp03": True, "cmp04": False})
+    journal.sight_all("R", "ctl1", {})
+    assert [(it["host"], it["armed"]) for it in journal.sightings("R", ["cmp03", "cmp04"])] == [
+        ("cmp03", True),
+        ("cmp04", False),
+    ]

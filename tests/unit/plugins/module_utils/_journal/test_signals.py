@@ -124,6 +124,16 @@ def test_a_verdict_is_given_once(journal: Journal) -> None:
         journal.decide_signals(ids, "perhaps", None, "")
 
 
+def test_verdicts_on_many_are_given_once_each(journal: Journal) -> None:
+    accept(journal, said(), said(object="vm-2"))
+    verdict = {"verdict": "alert", "gate": "kind", "reason": "until issue D", "incident_id": None}
+    decisions = [{**verdict, "id": it["id"]} for it in journal.undecided_signals("R")]
+    assert journal.decide_each(decisions[:1]) == [decisions[0]["id"]]
+    assert journal.decide_each(decisions) == [decisions[1]["id"]]
+    assert journal.decide_each([]) == []
+    assert {it["verdict_reason"] for it in journal.signals()} == {"until issue D"}
+
+
 def test_an_unknown_state_is_refused_and_nothing_of_its_batch_is_written(journal: Journal) -> None:
     with pytest.raises(ValueError, match="unknown state 'maybe'"):
         accept(journal, said(), said(state="maybe"))
