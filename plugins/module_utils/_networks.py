@@ -42,9 +42,9 @@ def state(report: t.Any) -> str:
     return said if said in (LOST, ALIVE) else UNKNOWN
 
 
-def reporters(report: t.Mapping[str, t.Any], word: str) -> list[str]:
+def reporters(report: t.Any, word: str) -> list[str]:
     """Who says so."""
-    return list(report.get(word) or ())
+    return list(report.get(word) or ()) if isinstance(report, t.Mapping) else []
 
 
 def reaction(networks: t.Mapping[str, str], rules: Rules) -> Match:
