@@ -238,6 +238,9 @@ class Hosts:
             "ansible_ssh_private_key_file": str(self.key),
             "ansible_ssh_common_args": " ".join(self.ssh_options),
             "ansible_python_interpreter": "/usr/bin/python3",
+            # hosts of all labs have the same addresses: a connection that is kept open must not be found by another lab
+            "ansible_control_path_dir": str(self.directory / "ssh"),
+            "ansible_pipelining": True,
         }
         entries = {name: {"ansible_host": host.address()} for name, host in self.hosts.items()}
         children = {name: {"hosts": dict.fromkeys(members)} for name, members in (groups or {}).items()}
