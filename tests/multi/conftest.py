@@ -47,7 +47,7 @@ def cloud(programs: None, request: pytest.FixtureRequest) -> t.Iterator[MultiBed
         yield bed
     finally:
         bed.stop()
-    until(lambda: not bed.left_behind(), 10)
+    until(lambda: not bed.left_behind(), 60)
     bed.forget_data()
 
 

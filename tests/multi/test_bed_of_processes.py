@@ -21,7 +21,7 @@ def test_nothing_is_left_when_the_server_ends(programs: None, number: signal.Sig
         names = {Path(command.split(" ", 1)[0]).name for command in bed.left_behind().values()}
         assert {"beam.smp", "epmd", "ipmi_sim", "mariadbd", "memcached"} <= names
         os.kill(bed.ports["pid"], number)
-        until(lambda: not bed.left_behind(), 20)
+        until(lambda: not bed.left_behind(), 60)
     finally:
         bed.stop()
         bed.forget_data()

@@ -141,7 +141,8 @@ def test_a_run_whose_claim_was_stolen_changes_nothing_more(cloud: Bed, recovery:
 
     assert robbed.returncode != 0
     assert "lost its claim on cmp01: cmp01 is held by run thief of eve@ctl2" in " ".join(out.split()), out
-    assert [line for line in cloud.api_log() if line["monotonic"] > stolen] == []
+    # a look that had begun with the claim may still read what it wanted to
+    assert [line for line in cloud.api_log() if line["monotonic"] > stolen and line["method"] != "GET"] == []
     assert len(evacuations(cloud)) == before < len(vms)
     with playbooks.journal() as journal:
         assert journal.runs(limit=1)[0]["state"] == "open", "it has no right to close what another run works on"

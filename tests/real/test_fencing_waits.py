@@ -304,9 +304,9 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 SHORT = {
     "method": "watchdog", "heartbeat_interval": 0.5, "heartbeat_timeout": 0.1, "threshold": 2, "peer_time": 0.3,
-    "device_timeout": 1.0,
+    "device_timeout": 4.0,
 }  # fmt: skip
-SAFE = 3.0
+SAFE = 6.0
 
 
 def steps(journal: Journal, run: dict[str, str]) -> list[str]:
@@ -318,7 +318,7 @@ def test_a_host_whose_agent_was_armed_is_dead_after_the_safe_time(journal: Journ
     journal.sight("RegionOne", "cmp03", "ctl1", armed=True)
     sighted = time.monotonic()
     result = fence([{"devices": [SHORT]}], **run)
-    assert SAFE <= time.monotonic() - sighted < SAFE + 5
+    assert SAFE <= time.monotonic() - sighted < SAFE + 20
     certificate = result["certificate"]
     assert (certificate["kind"], certificate["observed_state"]) == ("watchdog", "watchdog expired")
     assert not result["changed"]
@@ -361,7 +361,7 @@ def test_a_host_without_an_armed_agent_is_held_and_never_certified(
 
 
 def test_numbers_for_a_test_are_refused_where_nobody_shortens_the_margin(run: dict[str, str]) -> None:
-    with pytest.raises(Exception, match=r"safe_time: 3 s is too short: .* at least 32.5 s"):
+    with pytest.raises(Exception, match=r"safe_time: 6 s is too short: .* at least 35.5 s"):
         fence([{"devices": [{**SHORT, "safe_time": SAFE}]}], **run)
 
 
