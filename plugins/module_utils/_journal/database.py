@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import threading
 import time
@@ -85,10 +87,18 @@ def describe(url: sa.URL) -> str:
 
 
 def _make_file(path: str) -> None:
-    """Create the file for its owner only: SQLite itself would follow the umask."""
+    """Create the file for its owner only: SQLite itself would follow the umask.
+
+    A file that exists is not opened here. Closing it again would end all locks that other connections of this process
+    have on it (https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_),
+    and the next process that leaves would remove the write-ahead log under them.
+    """
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise JournalError(
             f"Cannot write the journal {path} as user id {os.geteuid()}: {error.strerror}. Run as its owner, make "

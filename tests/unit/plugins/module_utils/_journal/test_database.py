@@ -136,6 +136,25 @@ def test_nothing_is_written_to_a_file_that_is_not_there_any_more(
     assert len(journal.incidents()) == 1
 
 
+_WRITE_AND_LEAVE = """
+import sys
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import open_journal
+with open_journal(sys.argv[1]) as journal:
+    journal.open_incident(sys.argv[2], "R", None)
+"""
+
+
+def test_a_journal_that_is_opened_twice_goes_on_seeing_what_other_processes_write(journal: Journal, url: str) -> None:
+    journal.open_incident("cmp00", "R", None)
+    with open_journal(url):
+        pass
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    for host in ("cmp01", "cmp02"):
+        command = [sys.executable, "-c", _WRITE_AND_LEAVE, url, host]
+        subprocess.run(command, env=environment, check=True, timeout=60)
+        assert host in [incident["host"] for incident in journal.incidents()]
+
+
 def test_what_a_read_writes_does_not_stay(journal: Journal, url: str) -> None:
     statement = sa.text("INSERT INTO claims (scope, host, token, beats, lease_seconds) VALUES ('R', 'h', 0, 0, 0)")
     journal.database.read(lambda connection: connection.execute(statement))
