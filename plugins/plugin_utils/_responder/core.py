@@ -105,6 +105,14 @@ def next_look(memory: Memory) -> float:
     return min(LOOK * 2 ** min(memory.quiet // 3, 10), _LONGEST_LOOK)
 
 
+def together(hosts: t.Iterable[str], segment: t.Callable[[str], str | None]) -> list[list[str]]:
+    """One run for each failover segment: its hosts are planned together, and slow BMCs hold up no other segment."""
+    groups: dict[str | None, list[str]] = {}
+    for host in sorted(hosts):
+        groups.setdefault(segment(host), []).append(host)
+    return list(groups.values())
+
+
 def heard_again(memory: Memory, verdicts: t.Mapping[str, Json], suspects: t.Collection[str]) -> list[str]:
     """Former suspects that are none any more, and that nothing was done to, or in vain. Call it before :func:`news`."""
     waiting = {host for host, (verdict, _gate, _reason) in memory.said.items() if verdict != "recover"}

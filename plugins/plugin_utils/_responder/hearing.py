@@ -104,6 +104,16 @@ def _said_on(told: Json, host: str) -> str:
     return LOST if host in told["lost"] else ALIVE
 
 
+def expected(view: Json, hosts: t.Iterable[str]) -> list[Place]:
+    """Whom a responder with this view had heard, on which network."""
+    return [
+        (host, network)
+        for host in hosts
+        for network, told in (view.get("networks") or {}).items()
+        if told.get("hears") and host not in told["unknown"]
+    ]
+
+
 def word(states: t.Mapping[str, str]) -> str:
     """What a witness says that hears a host like this on its networks."""
     return _word(states.values())
