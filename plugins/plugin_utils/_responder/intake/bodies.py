@@ -68,8 +68,10 @@ def parse(body: bytes) -> t.Any:
     try:
         value = json.loads(body.decode("utf-8"), parse_constant=_refuse)
         check(value)
-    except (ValueError, RecursionError) as error:
-        raise Problem(400, f"The body is no JSON that can be kept: {error or 'nested too deeply'}") from None
+    except RecursionError:
+        raise Problem(400, "The body is nested too deeply.") from None
+    except ValueError as error:
+        raise Problem(400, f"The body is no JSON that can be kept: {error}") from None
     return value
 
 

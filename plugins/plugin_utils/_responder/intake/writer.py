@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 import collections
 import dataclasses
+import logging
 import threading
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
 
+LOG = logging.getLogger(__name__)
 Row = t.Dict[str, t.Any]
 Accept = t.Callable[[t.List[Row]], t.List[str]]
 Written = t.Callable[[t.List[Row], t.List[str]], None]
@@ -128,8 +130,15 @@ class Writer:
         told = iter(outcomes)
         for item in items:
             _end(item, [next(told) for _row in item.rows])
-        if self._written:
+        self._tell(rows, outcomes)
+
+    def _tell(self, rows: list[Row], outcomes: list[str]) -> None:
+        if self._written is None:
+            return
+        try:
             self._written(rows, outcomes)
+        except Exception:  # a thread that ends would end all intake
+            LOG.exception("what should happen after a commit failed")
 
     def _failed(self, items: list[_Item], error: JournalError) -> None:
         for item in items:
