@@ -2,13 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A certificate authority for one bed, and a server certificate for the loopback address."""
+"""A certificate authority for one bed, and a certificate for its servers."""
 
 from __future__ import annotations
 
 import datetime
 import ipaddress
 import ssl
+import typing as t
 from pathlib import Path
 
 from cryptography import x509
@@ -20,7 +21,14 @@ from bed.config import ADDRESS
 
 
 def server_context(folder: Path) -> ssl.SSLContext:
-    """Write ``ca.pem`` into the folder and return what a server needs to be trusted through it."""
+    """Write ``ca.pem`` into the folder and return what a server of the bed needs to be trusted through it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(server_pem(folder, [ADDRESS]))
+    return context
+
+
+def server_pem(folder: Path, addresses: t.Iterable[str]) -> Path:
+    """Write ``ca.pem``, and certificate and key of a server with these addresses: the file that is returned."""
     folder.mkdir(parents=True, exist_ok=True)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority = (
@@ -42,7 +50,7 @@ def server_context(folder: Path) -> ssl.SSLContext:
         )
         .sign(ca_key, hashes.SHA256())
     )
-    names = [x509.IPAddress(ipaddress.ip_address(ADDRESS)), x509.DNSName("localhost")]
+    names = [*(x509.IPAddress(ipaddress.ip_address(one)) for one in addresses), x509.DNSName("localhost")]
     certificate = (
         _builder("Test bed BMC", "Test bed CA", key)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -56,9 +64,7 @@ def server_context(folder: Path) -> ssl.SSLContext:
     pem = folder / "server.pem"
     pem.touch(mode=0o600)
     pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + private)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    return context
+    return pem
 
 
 def _builder(subject: str, issuer: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
