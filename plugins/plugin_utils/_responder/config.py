@@ -231,7 +231,7 @@ class Heartbeat:
     silence: float
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Config:
     """A valid responder.yml, complete.
 

@@ -111,6 +111,10 @@ class Credentials:
         self._keys = list(keys)
         self._reporters = dict(reporters or {})
 
+    def renew(self, other: Credentials) -> None:
+        """From now on those hold that the other one knows."""
+        self._keys, self._reporters = other._keys, other._reporters
+
     def tokens(self, principal: str) -> list[str]:
         """All tokens that hold for a principal, the current one first."""
         return [token_of(key, principal) for key in self._keys]

@@ -11,6 +11,7 @@ right before goes on to hold.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import threading
 import typing as t
@@ -45,6 +46,7 @@ class Site:
         """All hosts that Nova knows."""
         return sorted(self.topology["hosts"])
 
+    @functools.cached_property
     def addresses(self) -> dict[str, str]:
         """Host by address, as far as one has it alone."""
         found: dict[str, set[str]] = {}
@@ -61,7 +63,7 @@ def _address(url: str) -> str | None:
 class Keeper:
     """Keeps the site up to date.
 
-    :param refused: Told what is wrong with a new configuration, once each time it changes.
+    :param told: Told what is wrong with a changed configuration, or None when nothing is.
     """
 
     def __init__(
@@ -70,11 +72,11 @@ class Keeper:
         policy_file: str | None,
         cloud: Cloud,
         clock: t.Callable[[], float],
-        refused: t.Callable[[str], None],
+        told: t.Callable[[str | None], None],
         say: t.Callable[[str], None],
     ) -> None:
         self._paths = (segments_file, policy_file)
-        self._cloud, self._clock, self._refused, self._say = cloud, clock, refused, say
+        self._cloud, self._clock, self._tell, self._say = cloud, clock, told, say
         self._site: Site | None = None
         self._given: _configuration.Configuration | None = None
         self._seen: t.Any = None
@@ -122,6 +124,8 @@ class Keeper:
             self._seen = self._fingerprint()
         if self._given:
             self._take(self._given)
+            if changed or self._told:
+                self._tell(None)
             self._told = None
 
     def _take(self, given: _configuration.Configuration) -> None:
@@ -153,7 +157,7 @@ class Keeper:
             self._members_at = None  # Nova did not answer: at the next look again
         if error.message != self._told:
             self._told = error.message
-            self._refused(error.message)
+            self._tell(error.message)
 
 
 def _stamp(path: str) -> t.Any:
