@@ -423,9 +423,9 @@ def test_vms_of_a_host_whose_bmc_is_dead_come_back_when_its_watchdog_has_expired
 ) -> None:
     vms = crashed(cloud)
     playbooks = with_levels(cloud, recovery, {"devices": [{"method": "watchdog"}]})
-    an_hour_ago = {**ages.mark(), "monotonic": time.monotonic() - 3600}
     with open_journal(f"sqlite:///{tmp_path}/journal.db") as journal, monkeypatch.context() as patch:
-        patch.setattr(ages, "mark", lambda: an_hour_ago)
+        an_hour_ago = {**ages.mark(journal.database), "monotonic": time.monotonic() - 3600}
+        patch.setattr(ages, "mark", lambda _database: an_hour_ago)
         journal.sight("RegionOne", "cmp01", "ctl1", armed=True)
 
     outcome = playbooks.recover("cmp01")
