@@ -22,6 +22,7 @@ class AwxLauncher:
     """
 
     kind = "awx"
+    outlives = True
 
     def __init__(self, config: Json) -> None:
         self._config = config

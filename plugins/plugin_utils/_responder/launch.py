@@ -7,8 +7,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import threading
 import typing as t
+from pathlib import Path
 
 Json = t.Dict[str, t.Any]
 Say = t.Callable[[str], None]
@@ -46,16 +49,20 @@ class Ended:
 
 
 class Launcher(t.Protocol):
-    """A way to start runs."""
+    """A way to start runs.
+
+    ``outlives``: whether runs go on when this process ends.
+    """
 
     kind: str
+    outlives: bool
 
     def run(self, order: Order, progress: Progress, canceled: Canceled) -> Ended:
         """Run it to its end. Nothing of it is at work any more when this returns."""
 
 
 class Progress:
-    """What a run has said so far, from events as ansible-runner and AWX shape them. Safe to use from several threads."""
+    """What a run has said so far, from events as ansible-runner and AWX shape them. Safe to use in threads."""
 
     def __init__(self, order: Order, kind: str, say: Say) -> None:
         self._order, self._say = order, say
@@ -66,8 +73,16 @@ class Progress:
         self.pid: int | None = None
         self._changed = True
 
+    def heard(self, event: Json) -> bool:
+        """Note one event; an odd one must not end the run, as an error in a handler would. True: keep it on disk."""
+        try:
+            self.take(event)
+        except Exception as error:
+            self._say(f"run {self._order.run_id}: an event that was not understood: {error}")
+        return True
+
     def take(self, event: Json) -> None:
-        """Note one event; an odd one is left out, never an error."""
+        """Note one event."""
         name, data = event.get("event"), event.get("event_data") or {}
         with self._lock:
             if isinstance(event.get("pid"), int):
@@ -105,8 +120,10 @@ class Progress:
         self._changed = True
 
     def _fail(self, data: Json) -> None:
-        result = data.get("res") if isinstance(data.get("res"), dict) else {}
-        message = str(result.get("msg") or "failed without a message")[:_LONGEST]
+        result = data.get("res")
+        message = str((result.get("msg") if isinstance(result, dict) else result) or "failed without a message")[
+            :_LONGEST
+        ]
         failure = {"host": data.get("host"), "task": data.get("task"), "msg": message}
         failure["ignored"] = bool(data.get("ignore_errors"))
         self._launch["failed"] = [*self._launch["failed"], failure][-_MOST_FAILURES:]
@@ -118,3 +135,12 @@ class Progress:
             if line.startswith(("ERROR!", "[ERROR]")):
                 self._errors = [*self._errors, line][-5:]
             self._last = line or self._last
+
+
+def write_secret(path: Path, data: t.Any) -> None:
+    """Write JSON, or text as it is, into a file for its owner only."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    text = data if isinstance(data, str) else json.dumps(data)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(text)

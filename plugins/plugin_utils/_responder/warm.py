@@ -2,18 +2,112 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A warm ``ansible-playbook``: everything imported once, one fork per run. PRIVATE: may change at any time."""
+"""A warm ``ansible-playbook``: everything imported once, one fork per run. PRIVATE: may change at any time.
+
+Optional, and not relied on: its launcher runs the plain ``ansible-playbook`` whenever the server is not there, has
+other code or configuration than the run would find, or does not answer soon. See docs/warm_start.md.
+"""
 
 from __future__ import annotations
 
-from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.launch import Json, Say
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import typing as t
+from pathlib import Path
+
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.launch import Say
+
+_SERVER, _LAUNCHER = (str(Path(__file__).with_name(f"warm_{name}.py")) for name in ("server", "launcher"))
+_PAUSES = (1.0, 5.0, 30.0, 300.0)  # seconds until the server is started again after it has ended by itself
+_STEADY = 600.0  # seconds after which it counts as one that works
+_GRACE = 5.0
 
 
 class Warm:
-    """Keeps the server alive whose directory with an ``ansible-playbook`` goes first on PATH.
+    """Keeps the server alive whose directory, with an ``ansible-playbook`` in it, goes first on PATH.
 
-    :param environment: The environment of the runs.
+    :param environment: The environment of the runs, complete. :param cwd: Where they are run.
     """
 
-    def __init__(self, environment: Json, say: Say) -> None:
-        self._environment, self._say = environment, say
+    def __init__(self, environment: t.Mapping[str, str], cwd: str, say: Say) -> None:
+        self._environment, self._cwd, self._say = dict(environment), cwd, say
+        # A short path: the name of a socket has 107 characters at most.
+        self.directory = tempfile.mkdtemp(prefix="openstack_ha-")
+        self._stopping = threading.Event()
+        self._server: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._keep, name="warm", daemon=True)
+
+    def start(self) -> None:
+        """Begin to load; until that is done runs are started cold."""
+        launcher = Path(self.directory, "ansible-playbook")
+        command = shlex.join([sys.executable, "-IS", _LAUNCHER, self.directory])
+        launcher.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
+        launcher.chmod(0o700)
+        Path(self._cwd).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._thread.start()
+
+    def ready(self, seconds: float = 0.0) -> bool:
+        """Whether it listens, or does so within some seconds."""
+        deadline = time.monotonic() + seconds
+        while not self._listens():
+            if time.monotonic() >= deadline:
+                return False
+            self._stopping.wait(0.05)
+        return True
+
+    def pid(self) -> int | None:
+        """The process of the server."""
+        return self._server.pid if self._server else None
+
+    def stop(self) -> None:
+        """End the server; what it has forked goes on."""
+        self._stopping.set()
+        self._thread.join()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as server:
+            try:
+                server.connect(os.path.join(self.directory, "server"))
+            except OSError:
+                return False
+        return True
+
+    def _keep(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            self._run()
+            failures = 0 if time.monotonic() - began > _STEADY else failures + 1
+            if not self._stopping.is_set():
+                pause = _PAUSES[min(failures, len(_PAUSES)) - 1] if failures else 0.0
+                self._say(f"The warm ansible-playbook has ended; runs start cold. It is started again in {pause:g} s.")
+                self._stopping.wait(pause)
+
+    def _run(self) -> None:
+        command = [sys.executable, "-P", _SERVER, self.directory]
+        self._server = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=self._environment, cwd=self._cwd
+        )
+        try:
+            while self._server.poll() is None and not self._stopping.wait(0.5):
+                pass
+            self._end(self._server)
+        finally:
+            self._server.stdin.close()
+
+    def _end(self, server: subprocess.Popen[bytes]) -> None:
+        """It ends when its standard input does."""
+        server.stdin.close()
+        try:
+            server.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
