@@ -11,6 +11,7 @@ an operating system that hangs.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import queue
 import threading
@@ -29,6 +30,16 @@ LOG = logging.getLogger(__name__)
 PING = '{"execute": "guest-ping"}'
 #: What a ping can come to.
 ANSWER, SILENCE, NO_AGENT = "answer", "silence", "no agent"
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What is to be said of a VM."""
+
+    uuid: str
+    name: str
+    lives: bool
+    reason: str
 
 
 class Misses:
@@ -58,7 +69,7 @@ class Misses:
 
 
 class Agents:
-    """Asks all running VMs in turn; puts (lives, uuid, name, reason) into the inbox."""
+    """Asks all running VMs in turn; puts :class:`Answer` into the inbox."""
 
     def __init__(
         self,
@@ -78,17 +89,20 @@ class Agents:
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.wait(self._options["interval"]):
-            try:
-                self._round(stop)
-            except libvirt.libvirtError as error:
-                LOG.debug("guest agents: %s", error)
-                self._connection = None
+            self._try(stop)
+
+    def _try(self, stop: threading.Event) -> None:
+        try:
+            self._round(stop)
+        except libvirt.libvirtError as error:
+            LOG.debug("guest agents: %s", error)
+            self._connection = None
 
     def _round(self, stop: threading.Event) -> None:
         if self._connection is None:
             self._connection = libvirt.open(self._uri)
             self._connection.setKeepAlive(5, 3)
-        running = [it for it in self._connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_RUNNING)]
+        running = self._connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_RUNNING)
         watched = [it for it in running if self._ours.has(it)]
         self._misses.keep({it.UUIDString() for it in watched})
         for domain in watched:
@@ -101,7 +115,8 @@ class Agents:
         lives = self._misses.take(uuid, ping(domain, self._options["timeout"]))
         if lives is not None:
             count, timeout = self._options["threshold"], self._options["timeout"]
-            self._inbox.put((lives, uuid, name, f"its guest agent has not answered {count} times within {timeout} s"))
+            reason = f"its guest agent has not answered {count} times in a row within {timeout} s"
+            self._inbox.put(Answer(uuid, name, lives, reason))
 
 
 def ping(domain: t.Any, timeout: int) -> str:

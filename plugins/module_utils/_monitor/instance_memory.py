@@ -9,15 +9,12 @@ Kept in a file, so that a VM which fails while nobody looks is found afterwards.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
 import typing as t
 
 LOG = logging.getLogger(__name__)
-
-BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 class Memory:
@@ -78,13 +75,6 @@ class Memory:
             os.replace(f"{self._path}.new", self._path)
         except OSError as error:
             LOG.warning("%s cannot be written, VMs that fail while this program is down are not found: %s", *_of(error))
-
-
-def boot_id(path: str = BOOT_ID) -> str:
-    """Tells one run of the machine from the next."""
-    with contextlib.suppress(OSError), open(path, encoding="ascii") as opened:
-        return opened.read().strip()
-    return ""
 
 
 def _read(path: str) -> dict[str, t.Any]:

@@ -17,6 +17,7 @@ from . import libvirt_events as le
 from .instance_memory import Memory
 
 if t.TYPE_CHECKING:
+    from .guest_agent import Answer
     from .state import Board, State
 
 LOG = logging.getLogger(__name__)
@@ -43,14 +44,19 @@ class Instances:
             event.what
         ](event)
 
-    def scan(self, looks: t.Sequence[le.Look]) -> None:
-        """All VMs as they are found: at start, and when libvirt is there again."""
+    def scan(self, looks: t.Sequence[le.Look], outdated: t.Container[str] = ()) -> None:
+        """All VMs as they are found: at start, when libvirt is there again, and now and then.
+
+        :param outdated: Those of which something newer has come since.
+        """
         for look in looks:
-            self._look(look)
+            if look.uuid not in outdated:
+                self._look(look)
         here = {it.uuid for it in looks}
         known = {*self._memory.uuids(), *(it.object for it in self._board.states(KIND) if it.state != "ok")}
         for uuid in known - here:
-            self._gone(uuid, "it is not defined here any more: Nova has deleted or moved it")
+            if uuid not in outdated:
+                self._gone(uuid, "it is not defined here any more: Nova has deleted or moved it")
         self._memory.seen()
 
     def tick(self) -> None:
@@ -59,17 +65,16 @@ class Instances:
         for uuid in [uuid for uuid, at in self._last.items() if at + self._quiet <= now]:
             self._ok(uuid, self._memory.name(uuid), f"nothing more came for {self._quiet:g} s")
 
-    def silent(self, uuid: str, name: str, reason: str, **details: t.Any) -> None:
-        """The guest agent of a VM that should run does not answer; what is worse stays as it is."""
-        if not self._failed(uuid):
-            self._fail(uuid, name, "guest_silent", reason, **details)
-
-    def answered(self, uuid: str, name: str) -> None:
-        """The guest agent answers."""
-        self._memory.note(uuid, name, agent=True)
-        found = self._failed(uuid)
+    def agent(self, answer: Answer) -> None:
+        """What the guest agent of a running VM said; what is worse than silence stays as it is."""
+        found = self._failed(answer.uuid)
+        if not answer.lives:
+            if not found:
+                self._fail(answer.uuid, answer.name, "guest_silent", answer.reason)
+            return
+        self._memory.note(answer.uuid, answer.name, agent=True)
         if found and found.type.endswith(".guest_silent"):
-            self._ok(uuid, name, "its guest agent answers again")
+            self._ok(answer.uuid, answer.name, "its guest agent answers again")
 
     def _lifecycle(self, event: le.Event) -> None:
         effect, reason = le.lifecycle(event.event, event.detail)
@@ -86,7 +91,9 @@ class Instances:
         self._memory.note(event.uuid, event.name, ran=False, agent=False)
         if found and found.details.get("action") in le.WATCHDOG_STOPS:
             action = found.details["action"]
-            self._fail(event.uuid, event.name, "watchdog", f"its watchdog fired, action {action}; it is off", action=action)
+            self._fail(
+                event.uuid, event.name, "watchdog", f"its watchdog fired, action {action}; it is off", action=action
+            )
         elif not ran and effect != le.ENDS:
             # An aborted migration to here ends like a crash, but the VM runs on where it was.
             LOG.info("%s (%s) has stopped without having run here: %s", event.name, event.uuid, reason)
@@ -129,9 +136,14 @@ class Instances:
             self._found_running(look, reason)
         elif effect == le.ENDS:
             self._found_off(look, reason)
-        elif effect:
+        elif effect and not (look.state == le.SHUTOFF and self._known(look.uuid)):
             details = {"disks": dict(look.disks)} if look.disks else {}
             self._fail(look.uuid, look.name, effect, reason, found=True, **details)
+
+    def _known(self, uuid: str) -> bool:
+        """Whether it is known better why it is off: libvirt tells a VM whose software crashed like a QEMU that did."""
+        found = self._failed(uuid)
+        return bool(found and found.type.rpartition(".")[2] in ("panicked", "watchdog"))
 
     def _found_running(self, look: le.Look, reason: str) -> None:
         """A trouble that did not stop the VM is not over because it runs."""

@@ -10,13 +10,15 @@ import logging
 import os
 import queue
 import threading
+import time
 import typing as t
 
 from . import libvirt_events as le
 from . import libvirt_link
-from .guest_agent import Agents
-from .instance_memory import Memory, boot_id
+from .guest_agent import Agents, Answer
+from .instance_memory import Memory
 from .instance_states import Instances
+from .spool import boot_id
 
 if t.TYPE_CHECKING:
     from .config import Config
@@ -24,9 +26,13 @@ if t.TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-FILE = "instance.json"
+#: Beside the spool.
+FILE = "instance_vms.json"
 #: Seconds between looks at the clock.
-TICK = 1.0
+TICK = 0.5
+#: Seconds after a connection at which all VMs are looked at again. A libvirt that was just started still takes a VM
+#: for running whose QEMU has died meanwhile, and sends no event when it finds out.
+SOON = (2.0, 10.0, 30.0)
 #: Seconds until a connection is tried again: the first, and the most.
 BACK_OFF = (0.2, 5.0)
 
@@ -44,50 +50,70 @@ def run(config: Config, board: Board, stop: threading.Event) -> None:
     if options["guest_agent"]["enabled"]:
         Agents(options["uri"], options["guest_agent"], ours, inbox, memory.answered).start(stop)
     link.connect()
-    Watch(instances, link, inbox).run(board, stop)
+    Watch(instances, link, inbox, options["scan"]).run(board, stop)
 
 
 class Watch:
-    """Takes what arrives, and connects again when the connection is lost."""
+    """Takes what arrives, looks at all VMs now and then, and connects again when the connection is lost."""
 
-    def __init__(self, instances: Instances, link: t.Any, inbox: queue.Queue[t.Any]) -> None:
-        self._instances, self._link, self._inbox = instances, link, inbox
-        self._wait = BACK_OFF[0]
-        self._down = ""
+    def __init__(
+        self,
+        instances: Instances,
+        link: t.Any,
+        inbox: queue.Queue[t.Any],
+        scan: float,
+        clock: t.Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._instances, self._link, self._inbox, self._scan, self._clock = instances, link, inbox, scan, clock
+        self._delay, self._why = BACK_OFF[0], ""
+        self._again = 0.0  # when to connect again; 0: connected, or under way
+        self._looks: list[float] = []  # when to look again
 
     def run(self, board: Board, stop: threading.Event) -> None:
         """Until it is told to stop."""
         while not stop.is_set():
             board.alive("instance")
             try:
-                self.take(self._inbox.get(timeout=TICK), stop)
+                self.take(self._inbox.get(timeout=TICK))
             except queue.Empty:
-                self._instances.tick()
+                self.tick()
         self._link.close()
 
-    def take(self, item: t.Any, stop: threading.Event) -> None:
+    def take(self, item: t.Any) -> None:
         """One thing that has arrived."""
         if isinstance(item, le.Event):
             self._instances.take(item)
-        elif isinstance(item, list):
-            self._connected(item)
-        elif isinstance(item, tuple):
-            answered, uuid, name, reason = item
-            self._instances.answered(uuid, name) if answered else self._instances.silent(uuid, name, reason)
+        elif isinstance(item, libvirt_link.Sight):
+            self._seen(item)
+        elif isinstance(item, Answer):
+            self._instances.agent(item)
         else:
-            self._lost(str(item), stop)
+            self._lost(str(item))
 
-    def _connected(self, looks: list[le.Look]) -> None:
-        LOG.info("connected to libvirt, %d VMs", len(looks))
-        self._wait, self._down = BACK_OFF[0], ""
-        self._instances.scan(looks)
-
-    def _lost(self, why: str, stop: threading.Event) -> None:
-        if why != self._down:
-            LOG.warning("no libvirt: %s; it is tried again", why)
-        self._down = why
-        self._link.close()
-        stop.wait(self._wait)
-        self._wait = min(2 * self._wait, BACK_OFF[1])
-        if not stop.is_set():
+    def tick(self) -> None:
+        """Do what is due."""
+        now = self._clock()
+        self._instances.tick()
+        if self._again and self._again <= now:
+            self._again = 0.0
             self._link.connect()
+        if self._looks and self._looks[0] <= now:
+            self._looks = [it for it in self._looks if it > now] or [now + self._scan]
+            self._link.look()
+
+    def _seen(self, sight: libvirt_link.Sight) -> None:
+        if not self._looks:
+            LOG.info("connected to libvirt, %d VMs", len(sight.looks))
+            self._looks = [self._clock() + it for it in SOON]
+        self._delay, self._why = BACK_OFF[0], ""
+        self._instances.scan(sight.looks, self._link.outdated(sight))
+
+    def _lost(self, why: str) -> None:
+        if self._again:
+            return
+        if why != self._why:
+            LOG.warning("no libvirt, it is tried again: %s", why)
+        self._why, self._looks = why, []
+        self._link.close()
+        self._again = self._clock() + self._delay
+        self._delay = min(2 * self._delay, BACK_OFF[1])

@@ -102,7 +102,7 @@ STATES: dict[tuple[int, int], Effect] = {
     (PAUSED, _ANY): (NOTHING, "paused by a command, a migration or a snapshot"),
     (SHUTTING, _ANY): (NOTHING, "it is being shut down"),
     (SHUTOFF, 0): ("stopped?", "it ran when it was seen last, is shut off now, and libvirt does not know why"),
-    (SHUTOFF, 3): ("panicked", "its operating system crashed, and it was stopped"),
+    (SHUTOFF, 3): ("crashed", "its QEMU process ended unexpectedly, or its operating system crashed"),
     (SHUTOFF, 6): ("crashed", "its QEMU process ended unexpectedly"),
     (SHUTOFF, _ANY): (ENDS, "it was stopped by a command, by itself, or by its migration"),
     (STATE_CRASHED, _ANY): ("panicked", "its operating system crashed"),

@@ -10,6 +10,8 @@ all that may block runs in threads, and everything arrives in one queue.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import logging
 import queue
 import re
@@ -57,48 +59,82 @@ def start_loop() -> None:
         _loop[0].start()
 
 
+@dataclasses.dataclass(frozen=True)
+class Sight:
+    """All VMs, and how many events of each had arrived before."""
+
+    looks: list[le.Look]
+    counts: dict[str, int]
+
+
 class Link:
-    """One connection at a time. What arrives in ``inbox``: :class:`le.Event`, a list of :class:`le.Look`, and a
-    text when there is no connection (any more).
+    """One connection at a time. What arrives in ``inbox``: :class:`le.Event`, :class:`Sight`, and a text when there is
+    no connection (any more).
     """
 
     def __init__(self, uri: str, ours: Ours, inbox: queue.Queue[t.Any]) -> None:
         self._uri, self._ours, self._inbox = uri, ours, inbox
         self._connection: t.Any = None
+        self._callbacks: list[int] = []
+        self._counts: dict[str, int] = {}  # by UUID: events so far
 
     def connect(self) -> None:
         """Try to connect, in a thread; what came of it arrives."""
         threading.Thread(target=self._connect, name="libvirt-connect", daemon=True).start()
 
+    def look(self) -> None:
+        """Look at all VMs again, in a thread; what is seen arrives."""
+        connection = self._connection
+        if connection is not None:
+            threading.Thread(target=self._see, args=(connection,), name="libvirt-look", daemon=True).start()
+
+    def outdated(self, sight: Sight) -> t.Container[str]:
+        """The VMs of which events have arrived since they were looked at."""
+        return {uuid for uuid, count in self._counts.copy().items() if count != sight.counts.get(uuid, 0)}
+
     def close(self) -> None:
         """End the connection, if there is one."""
         old, self._connection = self._connection, None
         if old is not None:
-            threading.Thread(target=_close, args=(old,), name="libvirt-close", daemon=True).start()
+            threading.Thread(target=_close, args=(old, self._callbacks), name="libvirt-close", daemon=True).start()
 
     def _connect(self) -> None:
         try:
             connection = libvirt.openReadOnly(self._uri)
-            self._connection = connection
             connection.registerCloseCallback(self._closed, None)
             connection.setKeepAlive(*_KEEPALIVE)
-            self._register(connection)
-            # After the registration: what happens meanwhile comes twice rather than never.
-            self._inbox.put([self._look(it) for it in connection.listAllDomains() if self._ours.has(it)])
+            self._callbacks = self._register(connection)
+        except libvirt.libvirtError as error:
+            self._inbox.put(f"{self._uri}: {error}")
+            return
+        self._connection = connection
+        self._see(connection)
+
+    def _see(self, connection: t.Any) -> None:
+        """After the registration for events: what happens meanwhile comes twice rather than never."""
+        counts = self._counts.copy()
+        try:
+            found = [self._look(it) for it in connection.listAllDomains() if self._ours.has(it)]
+            self._inbox.put(Sight([it for it in found if it is not None], counts))
         except libvirt.libvirtError as error:
             self._inbox.put(f"{self._uri}: {error}")
 
-    def _register(self, connection: t.Any) -> None:
-        for number, callback in (
+    def _register(self, connection: t.Any) -> list[int]:
+        wanted = (
             (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle),
             (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._reboot),
             (libvirt.VIR_DOMAIN_EVENT_ID_WATCHDOG, self._watchdog),
             (libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, self._io_error),
-        ):
-            connection.domainEventRegisterAny(None, number, callback, None)
+        )
+        return [connection.domainEventRegisterAny(None, number, callback, None) for number, callback in wanted]
 
-    def _look(self, domain: t.Any) -> le.Look:
-        state, reason = domain.state()
+    def _look(self, domain: t.Any) -> le.Look | None:
+        try:
+            state, reason = domain.state()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:  # undefined since it was listed
+                return None
+            raise
         disks = _disk_errors(domain) if state == le.PAUSED and le.state(state, reason)[0] == "io_error" else {}
         return le.Look(domain.UUIDString(), domain.name(), state, reason, disks)
 
@@ -123,9 +159,11 @@ class Link:
             self._put("io_error", domain, event=action, path=path or "", device=device or "", cause=cause or "")
 
     def _put(self, what: str, domain: t.Any, **facts: t.Any) -> None:
-        self._inbox.put(le.Event(what, domain.UUIDString(), domain.name(), **facts))
+        uuid = domain.UUIDString()
+        self._counts[uuid] = self._counts.get(uuid, 0) + 1  # before it is put: see outdated()
+        self._inbox.put(le.Event(what, uuid, domain.name(), **facts))
 
-    def _closed(self, _connection: t.Any, reason: int, _opaque: t.Any) -> None:
+    def _closed(self, connection: t.Any, reason: int, _opaque: t.Any) -> None:
         words = ("an error", "its end", "its silence", "this program")
         self._inbox.put(f"{self._uri}: the connection was ended by {le.word(words, reason)}")
 
@@ -178,9 +216,16 @@ def _disk_errors(domain: t.Any) -> dict[str, str]:
         return {}
 
 
-def _close(connection: t.Any) -> None:
+def _close(connection: t.Any, callbacks: t.Sequence[int]) -> None:
+    """What is registered holds the connection, and its file, whatever else is closed."""
+    steps = [functools.partial(connection.domainEventDeregisterAny, it) for it in callbacks]
+    for step in (*steps, connection.unregisterCloseCallback, connection.close):
+        _try(step)
+
+
+def _try(step: t.Callable[[], t.Any]) -> None:
     try:
-        connection.close()
+        step()
     except libvirt.libvirtError as error:
         LOG.debug("closing: %s", error)
 

@@ -19,6 +19,8 @@ OPTIONS = {
     # Which VMs are watched: those of Nova (by the name pattern, or by Nova's metadata), or all.
     "vms": Option(default="nova", choices=("nova", "all")),
     "name_pattern": Option(default="instance-[0-9a-f]{8}", least=1),
+    # All VMs are looked at each so many seconds, besides the events.
+    "scan": Option("float", default=60.0, least=1, most=3600),
     # A reported I/O error, or a watchdog that only reports, is over when nothing more came for so many seconds.
     "quiet": Option("float", default=600.0, least=1, most=86400),
     "guest_agent": Option("object", options=_GUEST_AGENT),
