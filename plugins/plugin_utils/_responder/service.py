@@ -5,8 +5,8 @@
 """The responder as one process: puts its parts together, starts and ends them. PRIVATE: may change at any time.
 
 The event loop serves HTTP and listens to heartbeats; one thread decides, one reads the configuration, one writes
-signals to the journal, and each run has one of its own. On SIGTERM nothing new is taken or begun, and runs are given some time;
-those that have not ended are cancelled and left open, for another responder, or for this one when it is back.
+signals to the journal, and each run has one of its own. On SIGTERM nothing new is taken or begun, and runs are given
+some time; those that have not ended are cancelled and left open, for another responder, or for this one when it is back.
 """
 
 from __future__ import annotations
@@ -113,11 +113,16 @@ class Service:
             topology=self._topology,
             policy=self._policy,
             journal=self.journal,
-            health=self.health.told,
+            health=self._health,
             registry=self.metrics.registry,
             limits=Limits(body=intake.body_limit, rate=intake.per_host_rate, burst=intake.per_host_burst),
             metrics_public=self.config.metrics_public,
         )
+
+    def _health(self) -> Json:
+        """For ``/healthz``: also whom it hears, on each network."""
+        site = self.keeper.current()
+        return {**self.health.told(), **self.hearing.look().view(site.hosts() if site else [])}
 
     def _topology(self) -> Json | None:
         site = self.keeper.current()
@@ -231,7 +236,8 @@ class Service:
 
 def run(path: str) -> int:
     """Serve until told to end; the exit code of the process."""
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    _log.setLevel(logging.INFO)
     try:
         service = Service(path)
         asyncio.run(service.serve())
