@@ -101,13 +101,18 @@ class Warm:
                 pass
             self._end(self._server)
         finally:
-            self._server.stdin.close()
+            _hang_up(self._server)
 
     def _end(self, server: subprocess.Popen[bytes]) -> None:
         """It ends when its standard input does."""
-        server.stdin.close()
+        _hang_up(server)
         try:
             server.wait(_GRACE)
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+
+
+def _hang_up(server: subprocess.Popen[bytes]) -> None:
+    if server.stdin:
+        server.stdin.close()

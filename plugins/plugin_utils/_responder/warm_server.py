@@ -113,7 +113,7 @@ def serve(directory: str) -> None:
     loaded = stamp()
     with _listener(Path(directory, "server")) as listener:
         while True:
-            ready, _none, _none = select.select([listener, 0], [], [])
+            ready, _none, _none = select.select([listener.fileno(), 0], [], [])
             if 0 in ready:
                 return
             connection, _address = listener.accept()
@@ -226,7 +226,7 @@ def _playbook(arguments: list[str]) -> int:
 def _wait(pid: int, connection: socket.socket) -> int:
     """The exit code; where the launcher has gone, the run is ended first."""
     ended = os.pidfd_open(pid)
-    select.select([ended, connection], [], [])
+    select.select([ended, connection.fileno()], [], [])
     if not select.select([ended], [], [], 0)[0]:
         _end(pid, ended)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
