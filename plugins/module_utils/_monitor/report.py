@@ -208,6 +208,6 @@ def _answer(status: int, content: bytes, retry_after: str | None) -> Answer:
     if status == 202:
         found = json.loads(content)
         ids = found.get("accepted") if isinstance(found, dict) else None
-        accepted = tuple(it for it in ids or () if isinstance(it, str))
+        accepted = tuple(it for it in ids if isinstance(it, str)) if isinstance(ids, list) else ()
     later = float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else 0.0
     return Answer(status, text, accepted, later)
