@@ -109,7 +109,8 @@ def _each(given: t.Sequence[t.Any], make: t.Callable[[t.Any], Row]) -> list[Row]
         {"index": number, "id": _id(given[number]), "status": error.status, "detail": str(error)}
         for number, error in wrong[:_MOST_TOLD]
     ]
-    raise Problem(max(error.status for _number, error in wrong), f"event {wrong[0][0]}: {wrong[0][1]}", errors=told)
+    # 400 if there is one: it is never sent again, and what is left then may be sent again.
+    raise Problem(min(error.status for _number, error in wrong), f"event {wrong[0][0]}: {wrong[0][1]}", errors=told)
 
 
 def _tried(make: t.Callable[[t.Any], Row], event: t.Any) -> Row | Problem | Refused:

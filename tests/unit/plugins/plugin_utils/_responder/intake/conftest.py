@@ -11,7 +11,9 @@ the collection known to Ansible's loader.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import typing as t
+from pathlib import Path
 
 import pytest
 
@@ -21,10 +23,21 @@ if t.TYPE_CHECKING:
     from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
 
 
-@pytest.fixture
-def journal(tmp_path: t.Any) -> t.Iterator[Journal]:
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a journal with nothing in it: to copy one is quicker than to make one."""
     from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import open_journal
 
+    path = tmp_path_factory.mktemp("empty") / "journal.db"
+    open_journal(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture
+def journal(tmp_path: Path, empty: Path) -> t.Iterator[Journal]:
+    from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import open_journal
+
+    shutil.copyfile(empty, tmp_path / "journal.db")
     with open_journal(f"sqlite:///{tmp_path}/journal.db") as opened:
         yield opened
 
