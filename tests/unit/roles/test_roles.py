@@ -18,7 +18,8 @@ def load(role: str, name: str) -> dict[str, t.Any]:
 
 
 def options(role: str) -> dict[str, t.Any]:
-    return dict(load(role, "meta/argument_specs.yml")["argument_specs"]["main"]["options"])
+    entries = load(role, "meta/argument_specs.yml")["argument_specs"].values()
+    return {name: option for entry in entries for name, option in entry["options"].items()}
 
 
 def text_of(role: str) -> str:
