@@ -22,7 +22,7 @@ from tree import collections_path
 from hosts.lab import Host, Hosts
 
 CONTROLLER, COMPUTE = "rsp1", "cmp01"
-KINDS = ("host", "network", "process")
+KINDS = ("host", "network")
 MONITOR = "openstack-ha-monitor@{}.service"
 RESPONDER = "openstack-ha-responder.service"
 VENV = "/opt/openstack_ha"
@@ -51,6 +51,9 @@ class Site:
             "segments": {"rack1": {"hosts": [COMPUTE]}},
         }
         self.segments.write_text(json.dumps(segments))
+        self.clouds = folder / "clouds.yaml"
+        # nobody answers there: what is tested here is how things are deployed
+        self.clouds.write_text(json.dumps({"clouds": {"lab": {"auth": {"auth_url": "http://192.0.2.1:5000"}}}}))
         self.inventory = self._inventory()
 
     def _inventory(self) -> Path:
@@ -61,6 +64,7 @@ class Site:
             "monitor_kinds": list(KINDS),
             "monitor_networks": {name: {"source": self.compute.address(name)} for name in networks},
             "monitor_secrets_dir": str(self.folder / "secrets"),
+            "responder_clouds_file": str(self.clouds),
             "responder_collection_archive": str(_archive(self.folder)),
             "responder_heartbeat": {name: f"{self.controller.address(name)}:7412" for name in networks},
             "responder_listen": [f"{self.controller.address()}:7411"],
