@@ -17,8 +17,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from journal_servers import free_ports
 from driver import until
+from journal_servers import free_ports
 from tree import collections_path
 
 MASTER = "5e" * 32

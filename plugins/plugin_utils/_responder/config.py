@@ -283,6 +283,8 @@ def parse(given: t.Any) -> Config:
     """The same of its contents."""
     sound, errors = check({} if given is None else given, SCHEMA, "responder.yml")
     values = filled(SCHEMA, sound)
+    # Theirs is any shape.
+    values["runs"]["extra_vars"] = (sound.get("runs") or {}).get("extra_vars") or {}
     _config.raise_all(errors + list(_contradictions(values)))
     return _config_of(values)
 

@@ -6,7 +6,7 @@
 
 The event loop serves HTTP and listens to heartbeats; one thread decides, one reads the configuration, one writes
 signals to the journal, and each run has one of its own. On SIGTERM nothing new is taken or begun, and runs are given
-some time; those that have not ended are cancelled and left open, for another responder, or for this one when it is back.
+some time; those that have not ended are cancelled and left open, for another responder or for the next process.
 """
 
 from __future__ import annotations
