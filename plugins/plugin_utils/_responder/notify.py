@@ -150,10 +150,11 @@ class _Sender(threading.Thread):
                 verify=self._webhook.get("ca_file") or True,
                 allow_redirects=False,
             )
-        except (requests.RequestException, OSError, ValueError) as error:
+        except (requests.RequestException, ValueError) as error:
             # Its text may show the URL, in which some services have a secret.
-            cause = error.strerror if type(error) in (FileNotFoundError, PermissionError) else type(error).__name__
-            return f"{cause} for {urllib.parse.urlsplit(self._webhook['url']).hostname}"
+            return f"{type(error).__name__} for {urllib.parse.urlsplit(self._webhook['url']).hostname}"
+        except OSError as error:
+            return f"secret_file: {error.strerror}"
         return None if 200 <= answer.status_code < 300 else f"answered {answer.status_code} {answer.reason}"
 
     def _headers(self, notice: Json, body: bytes) -> dict[str, str]:

@@ -193,7 +193,7 @@ def test_a_secret_that_cannot_be_read_is_named_and_nothing_is_sent_without_it(
     it.tell("verdict", {})
     it._senders[0]._look()
     assert hook.received.empty()
-    assert journal.notices()[0]["reason"] == "No such file or directory for 127.0.0.1"
+    assert journal.notices()[0]["reason"] == "secret_file: No such file or directory"
 
 
 def test_a_journal_that_is_away_is_told_in_the_log_and_stops_nobody(
