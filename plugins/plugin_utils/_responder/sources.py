@@ -72,12 +72,14 @@ class Sources:
 
     def services(self, max_age: float) -> Services:
         """Nova's services, asked for anew if they are older than that."""
-        began = self._clock()
-        if not self._younger(began - max_age):
-            asking = self._ask_nova()
-            concurrent.futures.wait([asking], timeout=self._patience)
-        fresh = self._younger(began - max_age)
-        return Services(self._services, fresh)
+        oldest = self._clock() - max_age
+        for _try in range(2):  # what is under way may have been asked for too long ago
+            if self._younger(oldest):
+                break
+            done, _waiting = concurrent.futures.wait([self._ask_nova()], timeout=self._patience)
+            if not done:
+                break
+        return Services(self._services, self._younger(oldest))
 
     def answers(self, urls: t.Collection[str], max_age: float) -> dict[str, str]:
         """What each of these answers to a probe that is not older.
