@@ -191,6 +191,7 @@ def test_a_vm_that_dies_while_libvirt_is_down_is_found_when_libvirt_is_back(
 ) -> None:
     dies, lives = site.create(21), site.create(22)
     try:
+        settled(monitor, site, signals)  # a first signal opens the connection to the responder
         files = monitor.files()
         site.kill()
         dies.kill()
