@@ -7,12 +7,19 @@
 from __future__ import annotations
 
 import os
+import sys
 import typing as t
+from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from bed.client import default_python
 
 from hosts import client, lab
+
+# database servers are of use here, too
+sys.path.append(str(Path(__file__).parents[1] / "real"))
+import journal_servers
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +52,21 @@ def cloud(bed: client.HostsBed) -> client.HostsBed:
     """An empty cloud: all hosts on, all cables in, no faults."""
     bed.reset()
     return bed
+
+
+@pytest.fixture(scope="module")
+def postgresql(bed: client.HostsBed) -> t.Iterator[journal_servers.Server]:
+    """A database server for the journal of several responders."""
+    with journal_servers.postgresql() as server:
+        yield server
+
+
+@pytest.fixture
+def journal_url(postgresql: journal_servers.Server) -> str:
+    """An empty journal. By its Unix socket, which all controllers reach and no host does."""
+    (url,) = postgresql.new_journal()
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        folder, port = (connection.scalar(sa.text(f"SHOW {name}")) for name in ("unix_socket_directories", "port"))
+    engine.dispose()
+    return f"postgresql+psycopg://ha@/{url.rpartition('/')[2]}?host={folder}&port={port}"

@@ -45,6 +45,13 @@ class Deployment:
         self.authority = folder / "ca.pem"
         self.segments = bed.segments_file(folder / "lab.failover_segments.yml", segments)
         self.responders: dict[str, Responder] = {}
+        self._journal_url = ""
+
+    def journal(self) -> t.Any:
+        """The open journal of the responders; close it with ``with``."""
+        from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import open_journal
+
+        return open_journal(self._journal_url)
 
     def _outer(self) -> list[str]:
         return [one.address(CLOUD) for one in self.lab.controllers]
@@ -90,6 +97,7 @@ class Deployment:
 
         :param settings: More of responder.yml.
         """
+        self._journal_url = journal_url
         (self.folder / "ha_policy.yml").write_text(json.dumps(policy))
         names = [one.name for one in self.lab.controllers[:count]]
         for name in names:
