@@ -48,6 +48,7 @@ _INCLUDES = {"watchdog": "host"}
 CHECK = "check-config"
 
 _FLUSH = 5.0
+_BEGIN = 2.0
 _PATIENCE = 20.0
 _FOR_DISKS = 1.0
 
@@ -127,7 +128,8 @@ def _serve(config: Config, kinds: t.Sequence[str]) -> int:
     helpers = [thread for station in stations for thread in station.start(done, failed)]
     works = [functools.partial(run, station.config, station.board) for run, station in zip(runs, stations)]
     threads = [_thread(station.kind, work, stop, failed) for station, work in zip(stations, works)]
-    notifier.ready()
+    if _begun(stop, stations):
+        notifier.ready()
     _watch(stop, stations, notifier)
     notifier.stopping()
     for thread in threads:
@@ -136,6 +138,15 @@ def _serve(config: Config, kinds: t.Sequence[str]) -> int:
             thread.join(1.0)
     _end(stations, done, helpers)
     return 1 if failures else 0
+
+
+def _begun(stop: threading.Event, stations: t.Sequence[Station]) -> bool:
+    """Wait a moment until the kinds are at work: systemd is to know of one that cannot work here that it did not start."""
+    end = boot_clock() + _BEGIN
+    while not all(station.board.at_work for station in stations) and boot_clock() < end:
+        if stop.wait(0.02):
+            break
+    return not stop.is_set()
 
 
 def _watch(stop: threading.Event, stations: t.Sequence[Station], notifier: Notifier) -> None:

@@ -14,7 +14,6 @@ import dataclasses
 import importlib
 import ipaddress
 import json
-import os
 import re
 import typing as t
 import urllib.parse
@@ -38,10 +37,9 @@ _NETWORK: dict[str, Option] = {
 }
 _HEARTBEAT: dict[str, Option] = {"interval": Option("float", default=0.5, least=0.05, most=60)}
 _SPOOL: dict[str, Option] = {
-    "directory": Option(default=None, least=1),  # None: as systemd says, which gives each kind one of its own
+    "directory": Option(default="/var/lib/openstack_ha_monitor", least=1),
     "limit_bytes": Option("int", default=4 * 1024 * 1024, least=65536),
 }
-_STATE_DIRECTORY = "/var/lib/openstack_ha_monitor"
 COMMON: dict[str, Option] = {
     "host": Option(least=1, most=255),
     "principal": Option(default=None),
@@ -125,7 +123,7 @@ def parse(found: t.Any) -> Config:
         token_file=values["token_file"],
         responders=tuple(_responder(n, it) for n, it in enumerate(values["responders"])),
         networks=networks,
-        spool_directory=values["spool"]["directory"] or os.environ.get("STATE_DIRECTORY") or _STATE_DIRECTORY,
+        spool_directory=values["spool"]["directory"],
         spool_limit=values["spool"]["limit_bytes"],
         repeat=values["repeat"],
         interval=values["heartbeat"]["interval"],

@@ -108,6 +108,11 @@ class Board:
         """A kind says that it is at work. One that has said so once has to go on, or systemd restarts the program."""
         self._alive[name] = self._clock()
 
+    @property
+    def at_work(self) -> bool:
+        """Whether a kind has said so."""
+        return bool(self._alive)
+
     def oldest_sign(self) -> float:
         """How long ago the kind that has been quiet longest was at work; 0: none has ever said so."""
         return max((self._clock() - at for at in self._alive.values()), default=0.0)

@@ -15,6 +15,7 @@ from unit.plugins.module_utils._monitor.monitor_fakes import configuration
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor import __main__ as program
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor.config import Config
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor.errors import MonitorError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor.report import Answer, Http
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor.state import Board
 
@@ -148,6 +149,22 @@ def test_systemd_is_told_that_the_program_is_ready_at_work_and_stopping(
                 told.append(systemd.recv(99).decode())
     assert told[0] == "READY=1"
     assert "STOPPING=1" in told
+
+
+def test_of_a_kind_that_cannot_work_here_systemd_is_not_told_that_it_is_ready(
+    monkeypatch: pytest.MonkeyPatch, file: Path, delivered: list[t.Any]
+) -> None:
+    def run(_config: Config, _board: Board, _stop: threading.Event) -> None:
+        raise MonitorError("there is nothing to watch")
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(file.parent / "notify"))
+        systemd.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(file.parent / "notify"))
+        monkeypatch.setattr(program, "_BEGIN", 60.0)
+        kinds(monkeypatch, network=run)
+        assert program.main(["network", "--config", str(file)]) == 1
+        assert systemd.recv(99).decode() != "READY=1"
 
 
 def once(_config: Config, board: Board, _stop: threading.Event) -> None:
