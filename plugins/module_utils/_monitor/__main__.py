@@ -141,7 +141,7 @@ def _serve(config: Config, kinds: t.Sequence[str]) -> int:
 
 
 def _begun(stop: threading.Event, stations: t.Sequence[Station]) -> bool:
-    """Wait a moment until the kinds are at work: systemd is to know of one that cannot work here that it did not start."""
+    """Wait a moment until the kinds are at work: where one cannot work at all, systemd is not told that it is ready."""
     end = boot_clock() + _BEGIN
     while not all(station.board.at_work for station in stations) and boot_clock() < end:
         if stop.wait(0.02):
