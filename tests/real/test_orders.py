@@ -48,10 +48,11 @@ def test_a_pause_in_mid_evacuation_lets_what_was_begun_end_and_the_next_run_goes
     vms = cloud.fill(HOST, 4)
     playbooks = recovery(RACK)
     cloud.crash(HOST)
-    slow_spawns(cloud, 6)
+    slow_spawns(cloud, 20)  # ansible-playbook must have started meanwhile
     with started(playbooks, evacuate_parallel=2) as process:
         until(lambda: "requested" in states(playbooks))
         play(playbooks, "pause", segment="rack1")
+        slow_spawns(cloud, 0)
         said = finish(process)
         assert process.returncode != 0
     begun = evacuations(cloud)
@@ -75,7 +76,7 @@ def test_a_pause_before_the_power_off_holds_the_host_and_nothing_is_powered_off(
     cloud.fill(HOST, 1)
     playbooks = recovery(RACK)
     cloud.crash(HOST)
-    cloud.fail_api(service="compute", method="PUT", path="os-services", when="after", status=503, seconds=4, times=1)
+    cloud.fail_api(service="compute", method="PUT", path="os-services", when="after", status=503, seconds=20, times=1)
     with started(playbooks) as process:
         until(lambda: cloud.services()[HOST]["forced_down"])
         play(playbooks, "pause", host=HOST)
@@ -90,9 +91,9 @@ def test_a_pause_before_the_power_off_holds_the_host_and_nothing_is_powered_off(
 
 def test_a_power_off_under_way_is_waited_for_and_what_follows_is_not_begun(cloud: Bed, recovery: Recovery) -> None:
     vms = cloud.fill(HOST, 1)
-    playbooks = recovery(RACK)
+    playbooks = recovery(RACK, timeout=90)
     cloud.crash(HOST)
-    cloud.bmc_fault(HOST, "delay:3")
+    cloud.bmc_fault(HOST, "delay:20")  # ansible-playbook must have started meanwhile
     with started(playbooks) as process:
         until(lambda: "fencing" in steps(playbooks))
         paused = play(playbooks, "pause")
