@@ -1,0 +1,564 @@
+"""The loop on a real journal: hosts, Nova, runs and time are as each test says; threads are calls."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+import pytest
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims, holder
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import defaults
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder import loop as loops
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.health import Health
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.hearing import Hearing
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.metrics import Metrics
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.site import Site
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.sources import Services
+
+Row = t.Dict[str, t.Any]
+Say = t.Callable[..., Row]
+
+HOSTS = {f"cmp{number:02d}": f"rack{1 + number // 6}" for number in range(1, 11)}
+
+
+def policy() -> Row:
+    found = defaults()
+    found["gates"].update(start_grace=5, cool_down=0)
+    for caps in (found["budgets"][name] for name in ("cloud", "segment", "failure_domain")):
+        caps.update(at_once=5, per_hour=50)
+    return found
+
+
+def site() -> Site:
+    hosts = {
+        host: {
+            "segment": segment, "role": "active", "failure_domain": None, "fencing_levels": 1,
+            "probe": [f"tcp://{host}:22"],
+        }
+        for host, segment in HOSTS.items()
+    }  # fmt: skip
+    return Site({"segments": {"rack1": {}, "rack2": {}}, "hosts": hosts}, policy(), "p" * 64, "s" * 64)
+
+
+class Keeper:
+    def __init__(self) -> None:
+        self.site: Site | None = site()
+
+    def current(self) -> Site | None:
+        return self.site
+
+
+class Cloud:
+    """A Nova that has no servers."""
+
+    region = "R"
+
+    def best_microversion(self, wanted: str) -> str:
+        return wanted
+
+    def get(self, *_what: t.Any, **_more: t.Any) -> Row:
+        return {"servers": []}
+
+
+class Sources:
+    """Nova says what ``services`` says; the hosts in ``answering`` answer to probes."""
+
+    def __init__(self) -> None:
+        self.cloud = Cloud()
+        self.away = False
+        self.ahead: list[str] = []
+        self.answering = set(HOSTS)
+        self.services_of = {
+            host: {
+                "binary": "nova-compute", "host": host, "state": "up", "status": "enabled", "forced_down": False,
+                "disabled_reason": None, "updated_at": None,
+            }
+            for host in HOSTS
+        }  # fmt: skip
+
+    def services(self, max_age: float) -> Services:
+        control = [{"binary": it, "host": "ctl", "state": "up"} for it in ("nova-conductor", "nova-scheduler")]
+        return Services([*(dict(it) for it in self.services_of.values()), *control], not self.away)
+
+    def answers(self, urls: t.Iterable[str], max_age: float) -> dict[str, str]:
+        return {url: "answers" if url[6:11] in self.answering else "silent" for url in urls}
+
+    def prefetch(self, urls: t.Collection[str]) -> None:
+        self.ahead += urls
+
+    def take_out(self, host: str, reason: str) -> None:
+        """As a run does."""
+        change = {"state": "down", "status": "disabled", "forced_down": True, "disabled_reason": reason}
+        self.services_of[host].update(change)
+
+
+class Runs:
+    def __init__(self) -> None:
+        self.started: list[tuple[str, list[str]]] = []
+        self.error: RecoveryError | None = None
+
+    def start(self, run_id: str, hosts: t.Sequence[str]) -> None:
+        if self.error:
+            raise self.error
+        self.started.append((run_id, list(hosts)))
+
+
+class Set:
+    """One responder whose hosts beat twice a second."""
+
+    def __init__(self, journal: Journal, name: str = "ctl1", responders: t.Sequence[str] = ("ctl1",)) -> None:
+        self.now, self.journal = 1000.0, journal
+        self.dead: set[str] = set()
+        self.lines: list[str] = []
+        self.told: list[tuple[str, Row]] = []
+        self.keeper, self.sources, self.runs = Keeper(), Sources(), Runs()
+        self.hearing = Hearing(["admin"], 2.5, self.now)
+        self.health = Health(self.clock)
+        self.loop = loops.Loop(self.parts(name, responders))
+        self.loop.runs = self.runs
+
+    def parts(self, name: str, responders: t.Sequence[str]) -> loops.Parts:
+        return loops.Parts(
+            scope="R", name=name, responders=responders, me=holder.describe(), journal=self.journal,
+            keeper=t.cast(t.Any, self.keeper), hearing=self.hearing, sources=t.cast(t.Any, self.sources),
+            metrics=Metrics(self.health.age), health=self.health, tell=self.tell, say=self.lines.append,
+            clock=self.clock, lease=30.0, look=5.0, spawn=lambda name, work: work(),
+        )  # fmt: skip
+
+    def clock(self) -> float:
+        return self.now
+
+    def tell(self, event: str, body: Row, **ids: t.Any) -> None:
+        self.told.append((event, body))
+
+    def wait(self, seconds: float) -> None:
+        for number in range(round(seconds * 10)):
+            if number % 5 == 0:
+                for host in set(HOSTS) - self.dead:
+                    self.hearing.beat(host, "admin", False, 86400.0)
+            self.now += 0.1
+            changes = self.hearing.tick(self.now)
+            if changes:
+                self.loop.changed(changes)
+
+    def settle(self) -> Set:
+        """All is well, and has been for a while."""
+        self.wait(6)
+        self.loop.step()
+        return self
+
+    def kill(self, *hosts: str) -> None:
+        self.dead.update(hosts)
+        self.sources.answering.difference_update(hosts)
+
+    def end(self, run_id: str, outcome: str) -> None:
+        """A run ends so for all of its hosts, as recovery_run and Runs have it."""
+        hosts = [it["host"] for it in self.journal.run(run_id)["hosts"]]
+        for entry in self.journal.run(run_id)["hosts"]:
+            self.journal.set_run_host(run_id, entry["host"], outcome)
+            self.journal.set_incident(entry["incident_id"], outcome)
+        self.journal.close_run(run_id, "closed")
+        claims.release(self.journal, run_id, hosts)
+        self.loop.ended(run_id, hosts, "successful", 0, None)
+
+
+@pytest.fixture
+def it(journal: Journal) -> Set:
+    return Set(journal).settle()
+
+
+def test_while_all_is_well_nothing_is_done_and_others_can_read_what_is_heard(it: Set) -> None:
+    assert it.loop.step() == loops.INTERVAL
+    assert it.journal.runs() == []
+    (observer,) = it.journal.observers("R")
+    assert observer["view"]["networks"]["admin"] == {"hears": 10, "lost": [], "unknown": []}
+
+
+def test_a_dead_host_is_claimed_decided_on_and_handed_over_in_one_look(it: Set) -> None:
+    it.kill("cmp01")
+    it.wait(3)
+    it.loop.step()
+    ((run_id, hosts),) = it.runs.started
+    assert hosts == ["cmp01"]
+    assert [(claim["host"], claim["run_id"]) for claim in claims.taken(it.journal, "R")] == [("cmp01", run_id)]
+    (verdict,) = it.journal.verdicts(run_id)
+    assert verdict["result"]["cmp01"]["verdict"] == "recover"
+    assert verdict["snapshot"]["hosts"]["cmp01"]["witnesses"] == {"ctl1": "down", "nova": "up", "probe": "down"}
+    assert (verdict["policy_hash"], verdict["segments_hash"]) == ("p" * 64, "s" * 64)
+    assert [event for event, _body in it.told] == ["verdict", "run_started"]
+    it.loop.step()
+    assert len(it.runs.started) == 1, "it is busy with it"
+
+
+def test_a_host_that_falls_silent_is_probed_before_it_is_lost(it: Set) -> None:
+    it.kill("cmp01")
+    it.sources.ahead.clear()
+    it.wait(2)
+    assert it.sources.ahead == ["tcp://cmp01:22"]
+    assert it.journal.runs() == []
+
+
+def test_a_host_that_answers_is_held_told_once_and_closed_when_it_is_heard_again(it: Set) -> None:
+    it.dead.add("cmp01")
+    it.wait(3)
+    assert it.loop.step() == 0.3, "other responders are just finding out"
+    (incident,) = it.journal.incidents()
+    assert (incident["state"], incident["reason"]) == ("held", "it shows signs of life: tcp://cmp01:22")
+    for _look in range(3):
+        it.wait(2)
+        it.loop.step()
+    assert len(it.journal.runs()) == 1
+    assert it.told == []
+    it.wait(60)
+    assert it.loop.step() == loops.INTERVAL
+    assert [(event, body["verdict"]) for event, body in it.told] == [("verdict", "hold")]
+    it.dead.clear()
+    it.wait(1)
+    it.loop.step()
+    assert [incident["state"] for incident in it.journal.incidents()] == ["closed"]
+    assert it.told[-1][0] == "incident_closed"
+
+
+def test_hosts_of_one_segment_are_one_run_and_segments_do_not_wait_for_each_other(it: Set) -> None:
+    it.kill("cmp01", "cmp07")
+    it.wait(3)
+    it.loop.step()
+    assert sorted(hosts for _run, hosts in it.runs.started) == [["cmp01"], ["cmp07"]]
+    for host in ("cmp01", "cmp07"):
+        it.sources.take_out(host, "openstack_ha: failed")
+    it.kill("cmp02")
+    it.wait(3)
+    it.loop.step()
+    assert [hosts for _run, hosts in it.runs.started][2:] == [["cmp02"]]
+
+
+def test_two_of_one_segment_at_once_are_one_run(it: Set) -> None:
+    it.kill("cmp01", "cmp02")
+    it.wait(3)
+    it.loop.step()
+    assert [hosts for _run, hosts in it.runs.started] == [["cmp01", "cmp02"]]
+
+
+def test_too_many_silent_hosts_are_a_storm_and_nobody_is_touched(it: Set) -> None:
+    it.kill("cmp01", "cmp02", "cmp03", "cmp04")
+    it.wait(3)
+    it.loop.step()
+    assert it.runs.started == []
+    assert {verdict["gate"] for verdict in it.journal.verdicts(it.journal.runs()[0]["id"])[0]["result"].values()} == {
+        "mass_silence"
+    }
+    assert it.journal.storm("R")["silent_for"] is not None
+    it.dead.clear()
+    it.wait(3)
+    it.loop.step()
+    assert it.journal.storm("R")["ended_ago"] is not None
+
+
+def test_a_responder_that_hears_nobody_touches_nobody(it: Set) -> None:
+    it.kill(*HOSTS)
+    it.wait(10)
+    it.loop.step()
+    assert it.runs.started == []
+    assert it.journal.observers("R")[0]["view"]["networks"]["admin"] == {"hears": 0}
+
+
+def test_a_run_that_ended_well_leaves_a_host_that_is_out_of_service_and_not_suspected(it: Set) -> None:
+    it.kill("cmp01")
+    it.wait(3)
+    it.loop.step()
+    run_id = it.runs.started[0][0]
+    it.sources.take_out("cmp01", f"openstack_ha: failed, run {run_id}")
+    it.end(run_id, "recovered")
+    it.wait(30)
+    it.loop.step()
+    assert len(it.runs.started) == 1
+    assert it.told[-1] == ("run_ended", {"hosts": {"cmp01": "recovered"}, "status": "successful", "reason": None})
+    assert it.loop.busy == set()
+
+
+def test_a_run_that_left_vms_behind_is_followed_by_another_after_a_while(it: Set) -> None:
+    it.kill("cmp01")
+    it.wait(3)
+    it.loop.step()
+    run_id = it.runs.started[0][0]
+    it.sources.take_out("cmp01", f"openstack_ha: failed, run {run_id}")
+    it.end(run_id, "partial")
+    it.loop.step()
+    it.wait(250)
+    it.loop.step()
+    assert len(it.runs.started) == 1
+    it.wait(100)
+    it.loop.step()
+    assert len(it.runs.started) == 2
+
+
+def test_a_host_that_could_not_be_fenced_is_tried_again_when_the_journal_says_so(
+    it: Set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    incident = it.journal.open_incident("cmp01", "R", "rack1")["id"]
+    it.journal.hold_incident(incident, "not fenced", 2, 3600.0)
+    it.sources.take_out("cmp01", "openstack_ha: failed, run 1")
+    it.kill("cmp01")
+    it.wait(3)
+    it.loop.step()
+    assert it.runs.started == []
+    it.journal.hold_incident(incident, "not fenced", 2, 0.0)
+    it.loop.step()
+    assert [hosts for _run, hosts in it.runs.started] == [["cmp01"]]
+
+
+def test_what_a_dead_process_has_left_is_taken_up_again(it: Set) -> None:
+    incident = it.journal.open_incident("cmp01", "R", "rack1")["id"]
+    dead = {**holder.describe(), "pid_start": 1, "monotonic": 0.0}
+    run = it.journal.open_run([{"host": "cmp01", "incident_id": incident}], dead)
+    claims.take(it.journal, [("R", "cmp01")], run["id"], dead)
+    it.journal.set_incident(incident, "recovering")
+    it.sources.take_out("cmp01", f"openstack_ha: failed, run {run['id']}")
+    it.kill("cmp01")
+    it.wait(3)
+    it.loop.step()
+    ((run_id, _hosts),) = it.runs.started
+    assert it.journal.run(run_id)["resumes"] == run["id"]
+    assert it.journal.run(run["id"])["state"] == "abandoned"
+
+
+def test_a_host_that_another_process_is_at_work_on_is_left_to_it(it: Set, say: Say) -> None:
+    incident = it.journal.open_incident("cmp01", "R", "rack1")["id"]
+    run = it.journal.open_run([{"host": "cmp01", "incident_id": incident}], holder.describe())
+    claims.take(it.journal, [("R", "cmp01")], run["id"], holder.describe())
+    it.journal.set_incident(incident, "recovering")
+    say("cmp01", "host.unreachable")
+    it.kill("cmp01")
+    it.wait(3)
+    it.loop.step()
+    assert it.runs.started == []
+    assert it.lines == []
+    assert [signal["gate"] for signal in it.journal.signals()] == ["at_work"]
+
+
+def test_of_two_responders_one_has_the_run(journal: Journal) -> None:
+    both = [Set(journal, name, ["ctl1", "ctl2"]) for name in ("ctl1", "ctl2")]
+    for one in both:
+        one.wait(6)
+        one.kill("cmp01")
+    for one in both:
+        one.loop.step()
+        one.wait(3)
+    for _look in range(2):
+        for one in both:
+            one.loop.step()
+    assert sum(len(one.runs.started) for one in both) == 1
+
+
+def test_a_majority_of_responders_must_agree(journal: Journal) -> None:
+    names = [f"ctl{number}" for number in range(1, 8)]
+    sets = [Set(journal, name, names) for name in names]
+    for one in sets:
+        one.settle()
+    for one in sets[:3]:
+        one.kill("cmp01")
+        one.sources.services_of["cmp02"]["state"] = "up"
+        one.wait(3)
+        one.loop.step()
+    for one in sets[3:]:
+        one.sources.answering.discard("cmp01")
+    assert all(one.runs.started == [] for one in sets), "three and a probe, and four hear it"
+    sets[3].kill("cmp01")
+    sets[3].wait(3)
+    sets[3].loop.step()
+    assert sets[3].runs.started == [], "others still hear it"
+    for one in sets[4:]:
+        one.kill("cmp01")
+        one.wait(3)
+        one.loop.step()
+    assert sum(len(one.runs.started) for one in sets) == 1
+
+
+def test_a_reporter_and_a_probe_are_enough_and_its_signal_gets_the_verdict(it: Set, say: Say) -> None:
+    it.kill("cmp01")
+    say("cmp01", "host.unreachable")
+    it.hearing.forget(())
+    it.wait(1)
+    it.loop.step()
+    assert [hosts for _run, hosts in it.runs.started] == [["cmp01"]]
+    (signal,) = it.journal.signals()
+    assert (signal["verdict"], signal["incident_id"]) == ("recover", it.journal.incidents()[0]["id"])
+
+
+def test_a_signal_about_a_host_that_lives_is_held_with_its_host(it: Set, say: Say) -> None:
+    say("cmp01", "host.unreachable")
+    it.loop.step()
+    (signal,) = it.journal.signals()
+    assert (signal["verdict"], signal["gate"]) == ("hold", "witnesses")
+    say("cmp01", "host.unreachable", reporter="reporter:masakari")
+    it.loop.step()
+    assert it.journal.undecided_signals("R") == []
+
+
+def test_without_the_journal_nothing_is_decided_and_with_it_all_goes_on(
+    it: Set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_given: t.Any, **_more: t.Any) -> None:
+        raise JournalError("the journal is away")
+
+    with monkeypatch.context() as gone:
+        gone.setattr(it.journal.database, "read", away)
+        gone.setattr(it.journal.database, "write", away)
+        it.kill("cmp01")
+        it.wait(3)
+        assert it.loop.attempt() == 1.0
+        assert it.health.told()["reason"] == "the journal is away"
+        it.wait(60)
+        it.loop.attempt()
+        assert not it.health.ok()
+    it.loop.attempt()
+    assert it.health.ok()
+    assert [hosts for _run, hosts in it.runs.started] == [["cmp01"]]
+
+
+def test_a_run_that_cannot_be_started_is_closed_and_its_host_tried_again(it: Set) -> None:
+    it.runs.error = RecoveryError("no such program")
+    it.kill("cmp01")
+    it.wait(3)
+    it.loop.step()
+    assert claims.taken(it.journal, "R") == []
+    assert [run["state"] for run in it.journal.runs()] == ["closed"]
+    it.runs.error = None
+    it.loop.step()
+    it.wait(20)
+    it.loop.step()
+    assert it.runs.started == []
+    it.wait(15)
+    it.loop.step()
+    assert len(it.runs.started) == 1
+
+
+def test_a_claim_that_could_not_be_given_back_is_given_back_later(it: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_given: t.Any) -> None:
+        raise JournalError("the journal is away")
+
+    it.runs.error = RecoveryError("no such program")
+    it.kill("cmp01")
+    it.wait(3)
+    with monkeypatch.context() as gone:
+        gone.setattr(it.journal, "close_run", away)
+        it.loop.step()
+    assert len(claims.taken(it.journal, "R")) == 1
+    it.loop.step()
+    assert claims.taken(it.journal, "R") == []
+
+
+def test_an_end_that_cannot_be_read_is_no_reason_to_stop(it: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_given: t.Any) -> None:
+        raise JournalError("the journal is away")
+
+    it.kill("cmp01")
+    it.wait(3)
+    it.loop.step()
+    run_id = it.runs.started[0][0]
+    with monkeypatch.context() as gone:
+        gone.setattr(it.journal, "run", away)
+        it.loop.ended(run_id, ["cmp01"], "lost", None, None)
+        it.loop.attempt()
+    assert it.loop.busy == set()
+    assert it.told[-1][0] == "run_ended"
+
+
+def test_without_segments_nothing_is_decided(it: Set) -> None:
+    it.keeper.site = None
+    with pytest.raises(RecoveryError, match="segments are not known"):
+        it.loop.step()
+
+
+def test_what_goes_wrong_in_a_look_is_told_and_tried_again(it: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise KeyError("boom")
+
+    monkeypatch.setattr(it.hearing, "look", broken)
+    assert it.loop.attempt() == 1.0
+    assert "KeyError('boom')" in it.lines[-1]
+
+
+def test_false_alarms_that_a_former_process_left_open_are_closed(journal: Journal) -> None:
+    journal.set_incident(journal.open_incident("cmp01", "R", "rack1")["id"], "held")
+    it = Set(journal)
+    it.wait(3)
+    it.loop.step()
+    assert [incident["state"] for incident in journal.incidents()] == ["held"], "it has not watched for long enough"
+    it.wait(3)
+    it.loop.step()
+    assert [incident["state"] for incident in journal.incidents()] == ["closed"]
+
+
+def test_a_host_that_died_while_no_responder_watched_is_missed(journal: Journal) -> None:
+    Set(journal).settle()
+    it = Set(journal)
+    it.loop.step()
+    it.kill("cmp01")
+    it.wait(6)
+    it.loop.step()
+    assert [hosts for _run, hosts in it.runs.started] == [["cmp01"]]
+
+
+def test_a_host_that_nova_has_down_and_nobody_ever_heard_is_found(journal: Journal) -> None:
+    it = Set(journal)
+    it.kill("cmp01")
+    it.sources.services_of["cmp01"]["state"] = "down"
+    it.settle()
+    assert [hosts for _run, hosts in it.runs.started] == [["cmp01"]]
+
+
+def test_armed_agents_are_journaled_now_and_then_and_at_once_when_a_host_is_lost(it: Set) -> None:
+    it.hearing.beat("cmp01", "admin", True, 5.0)
+    it.loop.step()
+    (first,) = it.journal.sightings("R", list(HOSTS))
+    assert (first["host"], first["source"], first["armed"]) == ("cmp01", "ctl1", True)
+    it.hearing.beat("cmp01", "admin", False, 5.0)
+    it.loop.step()
+    assert it.journal.sightings("R", "cmp01")[0]["armed"] is True, "not each look"
+    it.wait(6)
+    it.loop.step()
+    assert it.journal.sightings("R", "cmp01")[0]["armed"] is False
+    assert len(it.journal.sightings("R", list(HOSTS))) == 1, "of those that were never armed nothing is said"
+
+
+def test_an_answer_is_acted_on(it: Set) -> None:
+    found = policy()
+    found["gates"]["flapping"]["recoveries"] = 0
+    it.keeper.site = Site(site().topology, found, "p", "s")
+    it.kill("cmp01")
+    it.wait(3)
+    it.loop.step()
+    (question,) = it.journal.open_questions("R")
+    assert question["gate"] == "flapping"
+    it.journal.answer_question(question["id"], "recover", "ada", "it is dead")
+    it.loop.step()
+    assert [hosts for _run, hosts in it.runs.started] == [["cmp01"]]
+
+
+def test_it_is_woken_by_what_changes_and_ends_when_told(it: Set) -> None:
+    import threading
+
+    stopped, looked = threading.Event(), threading.Event()
+    with contextlib.ExitStack() as ending:
+        step = it.loop.step
+
+        def look() -> float:
+            looked.set()
+            return step() + 3600
+
+        it.loop.step = look  # type: ignore[method-assign]
+        thread = threading.Thread(target=it.loop.run, args=(stopped,), daemon=True)
+        ending.callback(thread.join, 30)
+        ending.callback(it.loop.wake)
+        ending.callback(stopped.set)
+        thread.start()
+        assert looked.wait(30)
+        looked.clear()
+        it.loop.wake()
+        assert looked.wait(30)
+    assert not thread.is_alive()
