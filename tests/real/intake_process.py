@@ -107,8 +107,12 @@ def main(
     limits: Json | None = None,
     queue: int = 20000,
     head_seconds: float | None = None,
+    hosts: t.Sequence[str] = (),
 ) -> None:
-    """Serve until the end."""
+    """Serve until the end.
+
+    :param hosts: More hosts that there are.
+    """
     from prometheus_client import CollectorRegistry
 
     from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import open_journal
@@ -122,7 +126,10 @@ def main(
         writer = Writer(lambda rows: journal.accept_signals(fakes.SCOPE, "ctl1", rows), queue=queue)
         writer.start()
         given = Limits(**{"rate": 1e6, "burst": 1e6, **(limits or {})})
-        deps = fakes.deps(journal, writer.accept, CollectorRegistry(), limits=given)
+        more = {host: fakes.TOPOLOGY["hosts"]["cmp01"] | {"hypervisor_hostname": host} for host in hosts}
+        topology = {**fakes.TOPOLOGY, "hosts": {**fakes.TOPOLOGY["hosts"], **more}}
+        handed: Json = {"limits": given, "topology": lambda: topology}
+        deps = fakes.deps(journal, writer.accept, CollectorRegistry(), **handed)
         server = serve.server(create_app(deps), serve.context(pem, pem, client_ca))
         asyncio.run(server.serve(serve.listen([f"127.0.0.1:{port}"])))
         writer.close()
