@@ -105,7 +105,10 @@ def _key(path: str, number: int, line: str) -> bytes:
 
 
 class Credentials:
-    """The keys of the responders, and what the configuration allows to each reporter."""
+    """The keys of the responders, and what the configuration allows to each reporter.
+
+    A reporter that is not named there is none: its word would count as that of a witness, under any name.
+    """
 
     def __init__(self, keys: t.Sequence[bytes], reporters: t.Mapping[str, Json] | None = None) -> None:
         self._keys = list(keys)
@@ -128,11 +131,13 @@ class Credentials:
     def principal(self, authorization: str | None) -> Principal:
         """Who sent this header.
 
-        :raises Refused: With 401: nobody known.
+        :raises Refused: With 401: nobody known. With 403: a reporter that is not configured.
         """
         claimed, token = _claimed(authorization)
         if not self.accepts(str(claimed), token):
             raise Refused(401, f"This is not the token of {claimed}.")
+        if claimed.kind == REPORTER and claimed.name not in self._reporters:
+            raise Refused(403, f"reporters in responder.yml does not name {claimed.name}.")
         return claimed
 
     def check_host(self, principal: Principal, host: str, topology: Json | None) -> None:
@@ -146,7 +151,7 @@ class Credentials:
             return
         if principal.kind != REPORTER:
             raise Refused(403, f"{principal} may read only.")
-        segments = self._reporters.get(principal.name, {}).get("segments")
+        segments = self._reporters[principal.name].get("segments")
         if segments is not None and _segment_of(host, topology) not in segments:
             raise Refused(
                 403, f"{principal} may speak about hosts of {', '.join(segments)} only, not about {host[:80]!r}."

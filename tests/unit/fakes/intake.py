@@ -76,7 +76,7 @@ def deps(
     journal: Journal, accept: t.Callable[[list[Json]], t.Awaitable[list[str]]], registry: t.Any, **more: t.Any
 ) -> Deps:
     """What the intake is handed, with no limits on rates if nothing else is said."""
-    reporters = {"rack1only": {"segments": ["rack1"]}}
+    reporters = {"pcmk": {}, "sdk": {}, "fuzz": {}, "rack1only": {"segments": ["rack1"]}}
     given: Json = {
         "scope": SCOPE, "name": "ctl1", "credentials": Credentials([KEY, OLD_KEY], reporters), "accept": accept,
         "topology": lambda: TOPOLOGY, "policy": dict, "journal": journal, "health": lambda: {"ok": True},

@@ -98,12 +98,18 @@ def test_a_host_speaks_about_itself_and_nothing_else() -> None:
 
 
 def test_a_reporter_speaks_about_all_hosts_or_about_those_of_its_segments() -> None:
-    known.check_host(Principal("reporter", "other"), "cmp02", TOPOLOGY)
     known.check_host(Principal("reporter", "free"), "cmp02", TOPOLOGY)
     known.check_host(Principal("reporter", "pcmk"), "cmp01", TOPOLOGY)
     pcmk = Principal("reporter", "pcmk")
     assert status(lambda: known.check_host(pcmk, "cmp02", TOPOLOGY)) == 403
     assert status(lambda: known.check_host(pcmk, "cmp01", None)) == 403, "nothing is known, so nothing is allowed"
+
+
+def test_a_reporter_that_is_not_configured_is_none_and_may_become_one_later() -> None:
+    changed = Credentials([NEW], {})
+    assert status(lambda: changed.principal(bearer("reporter:pcmk"))) == 403
+    changed.renew(known)
+    assert changed.principal(bearer("reporter:pcmk", OLD)) == Principal("reporter", "pcmk")
 
 
 def test_a_reader_speaks_about_no_host() -> None:

@@ -143,6 +143,7 @@ def test_what_is_not_as_it_must_be_is_refused_for_good(
         (bearer("host:cmp02"), 403),
         (bearer("host:cmp01.example.net"), 403),
         (bearer("reader:prometheus"), 403),
+        (bearer("reporter:stranger"), 403),
     ],
 )
 def test_who_may_send_what(intake: Intake, headers: dict[str, str], status: int) -> None:
