@@ -12,6 +12,8 @@ Json = dict[str, t.Any]
 
 #: So many looks may be missing, and a look may take so many seconds.
 _LOOKS, _TAKES = 3, 5.0
+#: A look whose cloud and journal do not answer gives up long before.
+_HANGS = 120.0
 
 
 class Health:
@@ -20,17 +22,19 @@ class Health:
     def __init__(self, clock: t.Callable[[], float]) -> None:
         self._clock = clock
         self._decided_at: float | None = None
+        self._ended_at = clock()
         self._valid_for = 0.0
         self._trouble = "no look has ended yet"
 
     def decided(self, next_look: float) -> None:
         """A look has ended without trouble; the next one is due in so many seconds."""
-        self._decided_at, self._valid_for = self._clock(), _LOOKS * (next_look + _TAKES)
+        self._decided_at = self._ended_at = self._clock()
+        self._valid_for = _LOOKS * (next_look + _TAKES)
         self._trouble = ""
 
     def failed(self, why: str) -> None:
         """A look has failed."""
-        self._trouble = why
+        self._trouble, self._ended_at = why, self._clock()
 
     @property
     def look_succeeded(self) -> bool:
@@ -45,6 +49,11 @@ class Health:
         """Whether it decides."""
         age = self.age()
         return age is not None and age <= self._valid_for
+
+    def hangs(self) -> bool:
+        """Whether looks end no more, well or not. A restart cures that, but no cloud and no journal that is away; it
+        would end the runs that are at work."""
+        return self._clock() - self._ended_at > _HANGS
 
     def told(self) -> Json:
         """For ``/healthz``."""

@@ -195,9 +195,9 @@ class Service:
         return threads
 
     async def _feed(self, stop: asyncio.Event) -> None:
-        """Feed systemd's watchdog while decisions are made, and not because something still lives."""
+        """Feed systemd's watchdog while looks end, and not because something still lives."""
         while not stop.is_set():
-            if self.health.ok():
+            if not self.health.hangs():
                 self.systemd.alive()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(stop.wait(), _FEED_EVERY)

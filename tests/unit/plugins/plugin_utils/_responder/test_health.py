@@ -29,3 +29,16 @@ def test_one_failed_look_is_told_and_makes_nobody_ill() -> None:
     health.failed("the journal is away")
     assert health.told() == {"ok": True, "reason": "the journal is away", "last_decision_age": 0.0}
     assert not health.look_succeeded
+
+
+def test_only_looks_that_do_not_end_are_a_reason_to_restart() -> None:
+    now = [0.0]
+    health = Health(lambda: now[0])
+    for now[0] in (100.0, 200.0):
+        health.failed("the cloud is away")
+        assert not health.ok()
+        assert not health.hangs()
+    now[0] = 319.0
+    assert not health.hangs()
+    now[0] = 321.0
+    assert health.hangs()
