@@ -117,9 +117,9 @@ def parse(event: t.Any) -> Json:
 
 def _check_data(data: Json) -> None:
     sequence, age = data.get("sequence"), data.get("age")
-    if type(sequence) is not int or not 0 <= sequence < _SEQUENCES:
+    if not isinstance(sequence, int) or isinstance(sequence, bool) or not 0 <= sequence < _SEQUENCES:
         raise EventError(f"data.sequence: must be a whole number from 0 to 2**63 - 1, not {_short(sequence)}")
-    if age is not None and not (type(age) in (int, float) and 0 <= age < math.inf):
+    if age is not None and (isinstance(age, bool) or not isinstance(age, (int, float)) or not 0 <= age < math.inf):
         raise EventError(f"data.age: must be null or a number of seconds from 0, not {_short(age)}")
     reason = data.get("reason", "")
     if not isinstance(reason, str) or len(reason) > _LONGEST["reason"]:

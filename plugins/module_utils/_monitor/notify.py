@@ -20,7 +20,8 @@ _log = logging.getLogger(__name__)
 class Notifier:
     """Sends to the socket that systemd named; without one it does nothing."""
 
-    def __init__(self, environment: t.Mapping[str, str] = os.environ) -> None:
+    def __init__(self, environment: t.Mapping[str, str] | None = None) -> None:
+        environment = os.environ if environment is None else environment
         self._address = environment.get("NOTIFY_SOCKET", "")
         ours = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         given = environment.get("WATCHDOG_USEC", "")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 import typing as t
 
 from .errors import ConfigError
@@ -90,8 +89,8 @@ def _plain(given: t.Any, kind: str, path: str) -> t.Any:
     right = {
         "str": isinstance(given, str),
         "bool": isinstance(given, bool),
-        "int": type(given) is int,
-        "float": type(given) in (int, float) and math.isfinite(given),
+        "int": isinstance(given, int) and not isinstance(given, bool),
+        "float": isinstance(given, (int, float)) and not isinstance(given, bool) and abs(given) < 1e300,
     }[kind]
     if not right:
         raise ConfigError(f"{path}: must be {_WORDS[kind]}, not {given!r}")

@@ -18,11 +18,8 @@ class Driver:
 
     def __init__(self, options: int = MAGIC_CLOSE, timeout: int = 30, settable: bool = True, step: int = 1) -> None:
         self.options, self.timeout, self.settable, self.step = options, timeout, settable, step
-        self.error: OSError | None = None
 
     def __call__(self, _number: int, request: int, argument: bytes) -> bytes:
-        if self.error:
-            raise self.error
         if request == 0x80285700:
             return struct.pack("@II32s", self.options, 1, b"Test Watchdog")
         if request == 0xC0045706:
