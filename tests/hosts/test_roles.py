@@ -22,7 +22,7 @@ from tree import collections_path
 from hosts.lab import Host, Hosts
 
 CONTROLLER, COMPUTE = "rsp1", "cmp01"
-KINDS = ("host", "network")
+KINDS = ("host", "network", "process")
 MONITOR = "openstack-ha-monitor@{}.service"
 RESPONDER = "openstack-ha-responder.service"
 VENV = "/opt/openstack_ha"
@@ -62,7 +62,7 @@ class Site:
         networks = ("admin", "storage")
         inventory["all"]["vars"] |= {
             "monitor_kinds": list(KINDS),
-            "monitor_networks": {name: {"source": self.compute.address(name)} for name in networks},
+            "monitor_networks": {name: {"source": self.compute.address(name), "interface": name} for name in networks},
             "monitor_secrets_dir": str(self.folder / "secrets"),
             "responder_clouds_file": str(self.clouds),
             "responder_collection_archive": str(_archive(self.folder)),
