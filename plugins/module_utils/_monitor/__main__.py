@@ -47,7 +47,7 @@ _SILENT = {"host"}
 _INCLUDES = {"watchdog": "host"}
 CHECK = "check-config"
 
-_FLUSH = 5.0
+_FLUSH, _QUEUE = 10.0, 10.0  # Pacemaker gives an alert 30 s, and runs several at a time
 _BEGIN = 2.0
 _PATIENCE = 20.0
 _FOR_DISKS = 1.0
@@ -59,15 +59,17 @@ class Station:
     """What a kind needs to be heard: a spool, a board, and threads that write and deliver."""
 
     def __init__(self, config: Config, kind: str) -> None:
-        speaks = kind not in _SILENT
+        speaks, once = kind not in _SILENT, kind in ONCE
         self.kind = kind
         # A directory for each kind, as each may run as another user.
         config = dataclasses.replace(config, spool_directory=os.path.join(config.spool_directory, kind))
         self.config = config
-        self.spool = Spool(config.spool_directory if speaks else None, config.spool_limit)
+        directory = config.spool_directory if speaks else None
+        self.spool = Spool(directory, config.spool_limit, patience=_QUEUE if once else 0.0)
         who, _colon, name = config.principal.partition(":")
         source = f"/{who}s/{name}/monitors/{kind}"
-        self.board = Board(self.spool, source, config.host, config.repeat, boot_clock)
+        # What runs once says again each time what it knows to be wrong.
+        self.board = Board(self.spool, source, config.host, 0.0 if once else config.repeat, boot_clock)
         self.reporter = Reporter(config, self.spool, self.board) if speaks else None
 
     def start(self, stop: threading.Event, failed: t.Callable[[str], None]) -> list[threading.Thread]:
@@ -174,6 +176,7 @@ def _once(config: Config, name: str) -> int:
     station = Station(config, name)
     try:
         run(station.config, station.board, threading.Event())
+        station.board.repeat()
         station.spool.save()
         delivered = t.cast(Reporter, station.reporter).flush(_FLUSH)
     finally:
