@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 import threading
 import time
 import typing as t
@@ -112,11 +111,10 @@ class Runs:
             return AwxLauncher(self._settings["awx"])
         directory = str(self._settings["directory"])
         variables = environment.for_runs(_journal_file(directory, journal_url))
+        self._warm = Warm(LocalLauncher(directory, "", variables).complete(), directory, self._say)
         if self._settings["warm"]:
-            self._warm = Warm(LocalLauncher(directory, "", variables).complete(), directory, self._say)
             self._warm.start()
-            variables = {**variables, "PATH": os.pathsep.join([self._warm.directory, variables["PATH"]])}
-        return LocalLauncher(directory, self._settings["inventory"], variables)
+        return LocalLauncher(directory, self._settings["inventory"], {**variables, **self._warm.variables()})
 
     # -- what the responder asks for -------------------------------------------------------------------------------
 

@@ -31,26 +31,40 @@ _GRACE = 5.0
 
 
 class Warm:
-    """Keeps the server alive whose directory, with an ``ansible-playbook`` in it, goes first on PATH.
+    """The ``ansible-playbook`` that goes first on PATH, and the server behind it.
 
-    :param environment: The environment of the runs, complete. :param cwd: Where they are run.
+    :param environment: The environment of the runs, with what ansible-runner adds. :param directory: Where they run.
     """
 
-    def __init__(self, environment: t.Mapping[str, str], cwd: str, say: Say) -> None:
-        self._environment, self._cwd, self._say = dict(environment), cwd, say
-        # A short path: the name of a socket has 107 characters at most.
-        self.directory = tempfile.mkdtemp(prefix="openstack_ha-")
+    def __init__(self, environment: t.Mapping[str, str], directory: str, say: Say) -> None:
+        self._environment, self._directory, self._say = dict(environment), directory, say
+        # Of a short path: the name of a socket has 107 characters at most.
+        self._socket = tempfile.mkdtemp(prefix="openstack_ha-")
         self._stopping = threading.Event()
         self._server: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._keep, name="warm", daemon=True)
+        # Not beside the socket: places for temporary files are often mounted noexec.
+        self._launcher = Path(directory, "bin", "ansible-playbook")
+        self._write_launcher()
+
+    def variables(self) -> dict[str, str]:
+        """What runs need in their environment."""
+        return {
+            "PATH": os.pathsep.join([str(self._launcher.parent), self._environment["PATH"]]),
+            "OPENSTACK_HA_RESPONDER": str(os.getpid()),
+            "OPENSTACK_HA_WARM": self._socket,
+        }
+
+    def _write_launcher(self) -> None:
+        command = shlex.join([sys.executable, "-IS", _LAUNCHER])
+        self._launcher.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = self._launcher.with_suffix(f".{os.getpid()}")
+        new.write_text(f'#!/bin/sh\nexec {command} "$0" "$@"\n', encoding="utf-8")
+        new.chmod(0o700)
+        new.rename(self._launcher)
 
     def start(self) -> None:
-        """Begin to load; until that is done runs are started cold."""
-        launcher = Path(self.directory, "ansible-playbook")
-        command = shlex.join([sys.executable, "-IS", _LAUNCHER, self.directory])
-        launcher.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
-        launcher.chmod(0o700)
-        Path(self._cwd).mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Begin to load. Until that is done, and if this is not called, runs are started cold."""
         self._thread.start()
 
     def ready(self, seconds: float = 0.0) -> bool:
@@ -69,13 +83,14 @@ class Warm:
     def stop(self) -> None:
         """End the server; what it has forked goes on."""
         self._stopping.set()
-        self._thread.join()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        if self._thread.is_alive():
+            self._thread.join()
+        shutil.rmtree(self._socket, ignore_errors=True)
 
     def _listens(self) -> bool:
         with socket.socket(socket.AF_UNIX) as server:
             try:
-                server.connect(os.path.join(self.directory, "server"))
+                server.connect(os.path.join(self._socket, "server"))
             except OSError:
                 return False
         return True
@@ -92,9 +107,9 @@ class Warm:
                 self._stopping.wait(pause)
 
     def _run(self) -> None:
-        command = [sys.executable, "-P", _SERVER, self.directory]
+        command = [sys.executable, "-P", _SERVER, self._socket]
         self._server = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=self._environment, cwd=self._cwd
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=self._environment, cwd=self._directory
         )
         try:
             while self._server.poll() is None and not self._stopping.wait(0.5):

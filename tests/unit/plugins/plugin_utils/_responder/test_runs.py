@@ -50,6 +50,9 @@ class Playbook:
         self.play: Play = lambda order, canceled: Ended("successful", 0)
         self.orders: list[Order] = []
 
+    def complete(self) -> dict[str, str]:
+        return {"PATH": "/bin"}
+
     def __call__(self, *given: t.Any) -> Playbook:
         return self
 

@@ -99,15 +99,28 @@ def test_a_server_that_is_slow_never_hears_that_it_may_begin(directory: Path, mo
     assert heard == [b""]
 
 
+def run(directory: Path, responder: int, *places: Path) -> subprocess.CompletedProcess[str]:
+    """Run it as a program in that directory."""
+    environment = {
+        "PATH": os.pathsep.join(str(place) for place in (directory, *places)),
+        "OPENSTACK_HA_RESPONDER": str(responder),
+        "OPENSTACK_HA_WARM": str(directory),
+    }
+    command = [sys.executable, "-IS", warm_launcher.__file__, f"{directory}/ansible-playbook", "-i", "x"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_what_has_lost_its_responder_already_does_not_begin(directory: Path) -> None:
+    assert run(directory, 1).returncode == 250
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_the_plain_program_is_run_where_there_is_no_server(directory: Path, tmp_path: Path, there: bool) -> None:
     plain = tmp_path / "ansible-playbook"
     if there:
         plain.write_text('#!/bin/sh\necho plain "$@"; exit 7\n', encoding="utf-8")
         plain.chmod(0o700)
-    command = [sys.executable, "-IS", warm_launcher.__file__, str(directory), "-i", "x"]
-    environment = {"PATH": f"{directory}:{tmp_path}"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = run(directory, os.getpid(), tmp_path)
     if there:
         assert (done.returncode, done.stdout) == (7, "plain -i x\n")
     else:
