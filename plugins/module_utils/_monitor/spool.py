@@ -66,13 +66,21 @@ class Spool:
 
     :param directory: Of the kind; one process at a time may have the spool in it. None: nothing is written.
     :param limit: Bytes of signals to keep. The last word about an object is kept whatever its size.
+    :param patience: Seconds to wait for another process that has it.
     """
 
     #: The last number that the file says may have been used.
     _promised: float
 
-    def __init__(self, directory: str | None, limit: int, clock: t.Callable[[], float] = clock, boot: str = "") -> None:
-        self._directory, self._limit, self._clock = directory, limit, clock
+    def __init__(
+        self,
+        directory: str | None,
+        limit: int,
+        clock: t.Callable[[], float] = clock,
+        boot: str = "",
+        patience: float = 0.0,
+    ) -> None:
+        self._directory, self._limit, self._clock, self._patience = directory, limit, clock, patience
         self._boot = boot or boot_id()
         self._changed = threading.Condition()
         self._items: dict[str, _Item] = {}
@@ -237,16 +245,22 @@ class Spool:
         except OSError as error:
             self._complain(f"cannot be used, so its signals are kept in memory only: {error}")
             return None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not self._locked(lock):
             lock.close()
-            raise MonitorError(
-                f"{self._path('spool.json')}: another monitor of this kind has it. Stop that first"
-            ) from error
+            raise MonitorError(f"{self._path('spool.json')}: another monitor of this kind has it. Stop that first")
         self._read()
         self.save()
         return lock
+
+    def _locked(self, lock: t.Any) -> bool:
+        end = time.monotonic() + self._patience
+        while True:
+            with contextlib.suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.05)
 
     def _read(self) -> None:
         path = self._path("spool.json")

@@ -177,6 +177,16 @@ def test_what_runs_once_delivers_and_ends(monkeypatch: pytest.MonkeyPatch, file:
     assert [it["data"]["host"] for it in delivered] == ["cmp07"]
 
 
+def test_what_runs_once_says_again_what_is_still_wrong(
+    monkeypatch: pytest.MonkeyPatch, file: Path, delivered: list[t.Any]
+) -> None:
+    kinds(monkeypatch, once=once)
+    for _each in range(2):
+        assert program.main(["once", "--config", str(file)]) == 0
+    assert [it["data"]["state"] for it in delivered] == ["failed", "failed"]
+    assert len({it["id"] for it in delivered}) == 2
+
+
 def test_what_runs_once_leaves_in_the_file_what_it_cannot_deliver(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
     monkeypatch.setattr(Http, "__call__", lambda *_what: Answer(0, "nobody is there"))
     monkeypatch.setattr(program, "_FLUSH", 0.0)

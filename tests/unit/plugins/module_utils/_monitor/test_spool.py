@@ -209,6 +209,15 @@ def test_only_one_process_has_a_spool(tmp_path: Path) -> None:
     board(Clock(), tmp_path)[1].close()
 
 
+def test_who_may_wait_gets_the_spool_when_it_is_free(tmp_path: Path) -> None:
+    _states, spool = board(Clock(), tmp_path)
+    thread = threading.Thread(target=lambda: Spool(str(tmp_path), 10**6, patience=60.0).close())
+    thread.start()
+    spool.close()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
 def test_what_is_refused_for_good_is_put_aside_for_people(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
