@@ -14,6 +14,7 @@ import argparse
 import base64
 import binascii
 import dataclasses
+import functools
 import hashlib
 import hmac
 import re
@@ -70,6 +71,7 @@ class Principal:
         return cls(kind, name)
 
 
+@functools.lru_cache(maxsize=16384)
 def token_of(master: bytes, principal: str) -> str:
     """The secret of a principal, in characters that may stand anywhere."""
     made = hmac.new(master, (_PURPOSE + principal).encode(), hashlib.sha256).digest()

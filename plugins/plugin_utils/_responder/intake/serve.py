@@ -97,29 +97,27 @@ def _protocol() -> type[asyncio.Protocol]:
     class Protocol(HttpToolsProtocol):
         """Gives a head only so much time and room."""
 
+        _head: int | None = 0  # bytes of a head that is not complete
+        _late: asyncio.TimerHandle | None = None
+
         def connection_made(self, transport: t.Any) -> None:
             super().connection_made(transport)
-            self._begin_head()
-
-        def _begin_head(self) -> None:
-            self._head: int | None = 0
-            self._late = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
-
-        def _end_head(self) -> None:
-            self._head = None
-            self._late.cancel()
+            self._late = self.loop.call_later(HEAD_SECONDS, transport.abort)
 
         def data_received(self, data: bytes) -> None:
             if self._head is not None:
                 self._head += len(data)
             super().data_received(data)
-            if self._head is not None and self._head > HEAD_BYTES:
+            if self._head is None:
+                return
+            if self._head > HEAD_BYTES:
                 self.transport.abort()
+            elif self._late is None:
+                self._late = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
-            self._end_head()
-            self._begin_head()
+            self._head = 0
 
         def on_headers_complete(self) -> None:
             self._end_head()
@@ -128,5 +126,11 @@ def _protocol() -> type[asyncio.Protocol]:
         def connection_lost(self, exc: Exception | None) -> None:
             self._end_head()
             super().connection_lost(exc)
+
+        def _end_head(self) -> None:
+            self._head = None
+            if self._late:
+                self._late.cancel()
+                self._late = None
 
     return Protocol
