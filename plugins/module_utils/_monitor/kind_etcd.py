@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The kind ``etcd``: tells which hosts have lost their lease in etcd. PRIVATE to this collection: may change at any time.
+"""The kind ``etcd``: hosts whose lease in etcd has ended. PRIVATE to this collection: may change at any time.
 
-Whatever holds the leases is the site's; here is read which of the keys are there.
+What keeps the leases alive is the site's own; here is read which of the keys are there.
 """
 
 from __future__ import annotations

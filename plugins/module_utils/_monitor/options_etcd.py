@@ -11,7 +11,7 @@ from .options import Option
 OPTIONS = {
     # URLs of members, tried in this order; needed where this kind runs.
     "endpoints": Option("list", default=[], each=Option(least=1)),
-    # PREFIX + name of the host is the key that goes when the host's lease ends; what follows a further slash is ignored.
+    # The key PREFIX + NAME, put there with a lease, says that the host NAME is alive.
     "prefix": Option(default="openstack_ha/hosts/", least=1),
     "ca_file": Option(default=None, least=1),
     "certificate": Option(default=None, least=1),
