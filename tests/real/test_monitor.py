@@ -244,6 +244,44 @@ def test_a_network_on_which_nobody_answers_is_lost_and_found_again(
             until(lambda: intakes[0].states() == [("storage", "failed"), ("storage", "ok")])
 
 
+#: A network of its own, with a cable that can be pulled; no root is needed where user namespaces are allowed.
+NAMESPACE = ["unshare", "--user", "--map-root-user", "--net", "--mount", "sh", "-ec"]
+CABLE = """
+mount -t sysfs none /sys
+ip link add eth9 type veth peer name cable
+ip link set eth9 up
+ip link set cable up
+"""
+
+
+@pytest.fixture
+def namespace() -> list[str]:
+    tried = subprocess.run([*NAMESPACE, CABLE], capture_output=True, text=True, timeout=60, check=False)
+    if tried.returncode:
+        pytest.skip(f"no namespaces here: {tried.stderr.strip()}")
+    return [*NAMESPACE, CABLE + 'exec "$@"', "sh"]
+
+
+def test_a_pulled_cable_is_told_without_waiting_for_the_next_look(
+    start: Starter, namespace: list[str], tmp_path: Path
+) -> None:
+    networks = {"storage": {"source": "192.0.2.9", "interface": "eth9"}}
+    nobody = [{"name": "ctl1", "url": "http://127.0.0.1:1"}]
+    monitor = start("network", {"interval": 300.0}, wrap=namespace, networks=networks, responders=nobody)
+    spool = tmp_path / "network" / "spool" / "network" / "spool.json"
+
+    def told() -> list[str]:
+        return (
+            [it["event"]["data"]["reason"] for it in json.loads(spool.read_text())["queue"]] if spool.exists() else []
+        )
+
+    until(lambda: told()[-1:] == ["eth9: up"])
+    inside = ["nsenter", "--target", str(monitor.pid), "--user", "--net", "--mount"]
+    for change, reason in (("down", "eth9: no carrier"), ("up", "eth9: up")):
+        subprocess.run([*inside, "ip", "link", "set", "cable", change], check=True, timeout=60)
+        until(lambda reason=reason: told()[-1:] == [reason])
+
+
 def test_nothing_is_told_to_who_cannot_prove_who_it_is(start: Starter, intakes: list[Intake], tmp_path: Path) -> None:
     responders = told_to(*intakes, folder=tmp_path)
     responders[0]["ca_file"], responders[1]["ca_file"] = responders[1]["ca_file"], responders[0]["ca_file"]
