@@ -34,10 +34,12 @@ class Warm:
     """The ``ansible-playbook`` that goes first on PATH, and the server behind it.
 
     :param environment: The environment of the runs, with what ansible-runner adds. :param directory: Where they run.
+    :param patience: Seconds that a run waits for the server before it starts cold.
     """
 
-    def __init__(self, environment: t.Mapping[str, str], directory: str, say: Say) -> None:
+    def __init__(self, environment: t.Mapping[str, str], directory: str, say: Say, patience: float = 1.5) -> None:
         self._environment, self._directory, self._say = dict(environment), directory, say
+        self._patience = patience
         # Of a short path: the name of a socket has 107 characters at most.
         self._socket = tempfile.mkdtemp(prefix="openstack_ha-")
         self._stopping = threading.Event()
@@ -53,6 +55,7 @@ class Warm:
             "PATH": os.pathsep.join([str(self._launcher.parent), self._environment["PATH"]]),
             "OPENSTACK_HA_RESPONDER": str(os.getpid()),
             "OPENSTACK_HA_WARM": self._socket,
+            "OPENSTACK_HA_WARM_PATIENCE": str(self._patience),
         }
 
     def _write_launcher(self) -> None:

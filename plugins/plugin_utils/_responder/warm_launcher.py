@@ -24,7 +24,6 @@ import signal
 import socket
 import sys
 
-_PATIENCE = 1.5  # seconds; a server that loads itself anew needs less than that on an idle machine
 _LOST = 250  # exit code when the server has vanished while the playbook ran
 _PR_SET_PDEATHSIG = 1
 
@@ -39,14 +38,14 @@ def end_with(parent: int) -> None:
         raise SystemExit(_LOST)  # it has ended already
 
 
-def warm(directory: str, arguments: list[str]) -> int | None:
+def warm(directory: str, patience: float, arguments: list[str]) -> int | None:
     """Have the server run it; None: it does not.
 
-    :param directory: Where the server has its socket.
+    :param directory: Where the server has its socket. :param patience: Seconds to wait for its answer.
     """
     job = {"argv": ["ansible-playbook", *arguments], "env": dict(os.environ), "cwd": os.getcwd()}
     with socket.socket(socket.AF_UNIX) as server:
-        server.settimeout(_PATIENCE)
+        server.settimeout(patience)
         try:
             server.connect(os.path.join(directory, "server"))
             socket.send_fds(server, [b"j"], [0, 1, 2])
@@ -75,7 +74,7 @@ def cold(mine: str, arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     end_with(int(os.environ["OPENSTACK_HA_RESPONDER"]))
-    code = warm(os.environ["OPENSTACK_HA_WARM"], sys.argv[2:])
+    code = warm(os.environ["OPENSTACK_HA_WARM"], float(os.environ["OPENSTACK_HA_WARM_PATIENCE"]), sys.argv[2:])
     if code is None:
         try:
             cold(sys.argv[1], sys.argv[2:])
