@@ -10,6 +10,7 @@ Units that fail are restarted here first; what does not come back is told.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import logging
 import threading
 import time
@@ -156,7 +157,7 @@ class Watch:
             checker.forget(now)
             return facts
         checker.start(now, self.changed.set)
-        return facts if wakes else _with(facts, checker.wrong())
+        return facts if wakes else dataclasses.replace(facts, checked=checker.wrong(), unproven=not checker.passed())
 
     def _do(self, unit: Unit, action: Action, now: float) -> None:
         if action.what == "restart":
@@ -187,7 +188,3 @@ class Watch:
             if not entry["required"]:
                 del self._units[name]
                 self._checks.pop(name, None)
-
-
-def _with(facts: Facts, checked: str) -> Facts:
-    return Facts(**{**facts.__dict__, "checked": checked}) if checked else facts

@@ -51,7 +51,7 @@ def run(
     environment: t.Mapping[str, str] = os.environ,
     quorate: t.Callable[[], bool] | None = None,
 ) -> None:
-    """Take one alert, and say again what is due."""
+    """Take one alert."""
     options = config.section("pacemaker")
     alert = understand(environment)
     if alert is not None and re.fullmatch(options["nodes"], alert.node):
@@ -60,7 +60,6 @@ def run(
             LOG.warning("%s is lost, but this part of the cluster has no quorum: nothing is said", alert.node)
         else:
             _say(board, options["hosts"].get(alert.node, alert.node), alert, config.principal)
-    board.repeat()
 
 
 def understand(environment: t.Mapping[str, str]) -> Alert | None:

@@ -38,6 +38,7 @@ class Check:
         self._busy = False
         self._generation = 0
         self._failures = 0
+        self._passed = False
         self._text = ""
         self._next = 0.0
 
@@ -45,6 +46,11 @@ class Check:
         """What is wrong; "" if nothing is, or it is not sure yet."""
         with self._lock:
             return self._text if self._failures >= self._options["check_failures"] else ""
+
+    def passed(self) -> bool:
+        """Whether it has passed since it was restarted."""
+        with self._lock:
+            return self._passed
 
     def due(self, now: float) -> float:
         """In how many seconds it is time for it."""
@@ -63,7 +69,7 @@ class Check:
         """The unit was restarted, or does not run: what was known of it counts no more."""
         with self._lock:
             self._generation += 1
-            self._failures, self._text = 0, ""
+            self._failures, self._passed, self._text = 0, False, ""
             self._next = now + self._options["check_interval"]
 
     def _check(self, generation: int, done: t.Callable[[], None]) -> None:
@@ -73,6 +79,7 @@ class Check:
             if generation != self._generation:
                 return
             self._failures = self._failures + 1 if text else 0
+            self._passed = self._passed or not text
             self._text = text
         done()
 

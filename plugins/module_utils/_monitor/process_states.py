@@ -32,6 +32,7 @@ class Facts:
 
     :param id: Its own name, where it was asked for by an alias. :param restarts: By systemd itself.
     :param checked: What the last checks found to be wrong with it.
+    :param unproven: It has a check that it has not passed yet since it was restarted.
     """
 
     id: str = ""
@@ -42,6 +43,7 @@ class Facts:
     file_state: str = "enabled"
     restarts: int = 0
     checked: str = ""
+    unproven: bool = False
 
     @property
     def exists(self) -> bool:
@@ -145,7 +147,7 @@ class Unit:
             return []
         if self.state != "settling":
             self._was, self.state, self._up_since = self.state, "settling", now
-        if now - self._up_since < self._options["stable"]:
+        if now - self._up_since < self._options["stable"] or self._facts.unproven:
             return []
         return self._well(f"it has been running for {self._options['stable']:g} s")
 

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from unit.plugins.module_utils._monitor.monitor_fakes import Clock, board, said
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor import libvirt_events as le
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor.guest_agent import Answer
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor.instance_memory import Memory
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor.instance_states import Instances
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor.libvirt_events import Event, Look
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor.spool import Spool
+
+VM = "0f5e1a52-7f3e-4a7c-9f2f-1f2f3e4d5c6b"
+
+
+class Site:
+    """VMs of one host, without libvirt."""
+
+    def __init__(self, directory: Path, agent: bool = False, boot: str = "boot-1") -> None:
+        self.clock = Clock()
+        self.board, self.spool = board(self.clock)
+        self.memory = Memory(str(directory / "vms.json"), boot)
+        self.instances = Instances(self.board, self.memory, 600.0, agent, self.clock)
+
+    def lifecycle(self, *pairs: tuple[int, int]) -> None:
+        for event, detail in pairs:
+            self.instances.take(Event("lifecycle", VM, "instance-00000001", event, detail))
+
+    def take(self, what: str, action: int = 0, **facts: str) -> None:
+        self.instances.take(Event(what, VM, "instance-00000001", action, **facts))
+
+    def look(self, state: int, reason: int = 0) -> None:
+        self.instances.scan([Look(VM, "instance-00000001", state, reason)])
+
+
+def words(spool: Spool) -> list[str]:
+    return [word for _object, word, _sequence in said(spool)]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """One VM that runs."""
+    made = Site(tmp_path)
+    made.lifecycle((le.DEFINED, 0), (le.RESUMED, 0), (le.STARTED, 0))
+    return made
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [(le.SUSPENDED, 0), (le.RESUMED, 0)],
+        [(le.SHUTDOWN, 1), (le.STOPPED, 0)],
+        [(le.SHUTDOWN, 2), (le.STOPPED, 1), (le.UNDEFINED, 0)],
+        [(le.SUSPENDED, 1), (le.STOPPED, 3), (le.UNDEFINED, 0)],
+        [(le.SUSPENDED, 7), (le.STOPPED, 3)],
+        [(le.SUSPENDED, 0), (le.STOPPED, 4)],
+        [(le.STOPPED, 6), (le.STARTED, 3)],
+        [(le.PMSUSPENDED, 0), (le.STARTED, 4)],
+        [(le.STOPPED, 99)],
+        [(99, 99)],
+    ],
+)
+def test_what_somebody_wanted_is_not_told(site: Site, pairs: list[tuple[int, int]]) -> None:
+    site.lifecycle(*pairs)
+    site.take("reboot")
+    assert words(site.spool) == []
+
+
+@pytest.mark.parametrize(
+    ("pair", "word"),
+    [
+        ((le.STOPPED, 5), "crashed"),
+        ((le.STOPPED, 2), "panicked"),
+        ((le.CRASHED, 0), "panicked"),
+        ((le.CRASHED, 1), "panicked"),
+        ((le.SUSPENDED, 2), "io_error"),
+        ((le.SUSPENDED, 3), "watchdog"),
+        ((le.SUSPENDED, 6), "paused"),
+        ((le.SUSPENDED, 8), "paused"),
+    ],
+)
+def test_failures_are_told_and_over_when_it_runs_again(site: Site, pair: tuple[int, int], word: str) -> None:
+    site.lifecycle(pair, (le.RESUMED, 0), (le.STARTED, 0))
+    assert words(site.spool) == [word, "ok"]
+
+
+def test_a_failed_vm_that_somebody_stops_or_deletes_is_over(site: Site) -> None:
+    site.lifecycle((le.SUSPENDED, 2), (le.STOPPED, 1), (le.STARTED, 0), (le.STOPPED, 5), (le.UNDEFINED, 0))
+    assert words(site.spool) == ["io_error", "ok", "crashed", "ok"]
+    assert site.board.get("instance", VM) is None
+    assert site.memory.uuids() == []
+
+
+def test_a_migration_to_here_that_is_aborted_is_no_crash(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.lifecycle((le.STARTED, 1), (le.STOPPED, 5))
+    assert words(site.spool) == []
+    site.lifecycle((le.STARTED, 1), (le.RESUMED, 1), (le.STOPPED, 5))
+    assert words(site.spool) == ["crashed"]
+
+
+def test_an_io_error_is_told_once_with_all_that_is_known(site: Site) -> None:
+    site.take("io_error", 1, path="/dev/vdb", device="virtio-disk1", cause="eio")
+    site.lifecycle((le.SUSPENDED, 2))
+    assert words(site.spool) == ["io_error"]
+    found = site.board.get("instance", VM)
+    assert found
+    assert found.details["path"] == "/dev/vdb"
+    assert found.reason == "I/O error (eio) of /dev/vdb; it is paused"
+
+
+@pytest.mark.parametrize(("what", "action"), [("io_error", 2), ("io_error", 0), ("watchdog", 0), ("watchdog", 6)])
+def test_a_trouble_that_stops_nothing_is_over_when_it_was_quiet_for_long(site: Site, what: str, action: int) -> None:
+    site.take(what, action)
+    site.clock.now += 599
+    site.take(what, action)
+    site.clock.now += 599
+    site.instances.tick()
+    site.look(le.RUNNING)
+    assert words(site.spool) == [what]
+    site.clock.now += 1
+    site.instances.tick()
+    assert words(site.spool) == [what, "ok"]
+
+
+def test_a_watchdog_that_resets_the_vm_is_told_and_over(site: Site) -> None:
+    site.take("watchdog", 2)
+    site.take("reboot")
+    assert words(site.spool) == ["watchdog", "ok"]
+
+
+@pytest.mark.parametrize(("action", "detail"), [(3, 5), (4, 0)])
+def test_a_vm_that_its_watchdog_has_switched_off_is_the_watchdogs_and_stays_so(
+    site: Site, action: int, detail: int
+) -> None:
+    site.take("watchdog", action)
+    site.lifecycle((le.STOPPED, detail))
+    site.look(le.SHUTOFF, 1)
+    site.look(le.SHUTOFF, 3)
+    assert words(site.spool) == ["watchdog"]
+    site.lifecycle((le.STARTED, 0))
+    assert words(site.spool) == ["watchdog", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "word"),
+    [
+        (le.SHUTOFF, 3, "crashed"),
+        (le.SHUTOFF, 6, "crashed"),
+        (le.SHUTOFF, 0, "stopped"),
+        (le.PAUSED, 0, "paused"),
+        (le.PAUSED, 5, "io_error"),
+        (le.PAUSED, 6, "watchdog"),
+        (le.PAUSED, 10, "panicked"),
+        (le.PAUSED, 13, "paused"),
+        (le.STATE_CRASHED, 0, "panicked"),
+        (le.SHUTOFF, 1, ""),
+        (le.SHUTOFF, 2, ""),
+        (le.SHUTOFF, 4, ""),
+        (le.PAUSED, 1, ""),
+        (le.PAUSED, 2, ""),
+        (le.RUNNING, 1, ""),
+        (le.BLOCKED, 0, ""),
+        (le.STATE_PMSUSPENDED, 0, ""),
+    ],
+)
+def test_what_failed_while_nobody_looked_is_found(
+    site: Site, tmp_path: Path, state: int, reason: int, word: str
+) -> None:
+    site.memory.seen()
+    later = Site(tmp_path)
+    later.look(state, reason)
+    assert words(later.spool) == ([word] if word else [])
+    later.look(state, reason)
+    assert len(words(later.spool)) == bool(word)
+
+
+def test_a_vm_that_is_off_for_unknown_reasons_is_told_only_if_it_ran(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.look(le.SHUTOFF, 0)
+    assert words(site.spool) == []
+
+
+def test_vms_that_ran_before_the_host_was_restarted_are_found(site: Site, tmp_path: Path) -> None:
+    site.memory.seen()
+    later = Site(tmp_path, boot="boot-2")
+    later.look(le.SHUTOFF, 0)
+    found = later.board.get("instance", VM)
+    assert found
+    assert found.reason.endswith("this host was restarted")
+
+
+def test_where_nothing_is_known_all_that_runs_is_said_to_be_ok_once(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.look(le.RUNNING, 1)
+    site.look(le.RUNNING, 1)
+    assert words(site.spool) == ["ok"]
+
+
+def test_a_look_is_not_taken_of_vms_of_which_something_newer_has_come(site: Site) -> None:
+    site.lifecycle((le.STOPPED, 5))
+    site.instances.scan([Look(VM, "instance-00000001", le.RUNNING, 1)], outdated={VM})
+    site.instances.scan([], outdated={VM})
+    assert words(site.spool) == ["crashed"]
+
+
+def test_a_vm_that_is_not_there_any_more_is_over(site: Site) -> None:
+    site.lifecycle((le.STOPPED, 5))
+    site.instances.scan([])
+    assert words(site.spool) == ["crashed", "ok"]
+
+
+def test_a_panic_stays_a_panic_when_the_vm_is_found_off(site: Site) -> None:
+    site.lifecycle((le.CRASHED, 0), (le.STOPPED, 2))
+    site.look(le.SHUTOFF, 3)
+    assert words(site.spool) == ["panicked"]
+
+
+def test_a_silent_guest_is_told_unless_something_worse_is_known(tmp_path: Path) -> None:
+    site = Site(tmp_path, agent=True)
+    site.lifecycle((le.STARTED, 0))
+    silent, answer = Answer(VM, "instance-00000001", False, "silent"), Answer(VM, "instance-00000001", True, "")
+    site.instances.agent(answer)
+    assert site.memory.answered(VM)
+    site.instances.agent(silent)
+    site.look(le.RUNNING)
+    site.instances.agent(answer)
+    assert words(site.spool) == ["guest_silent", "ok"]
+    site.lifecycle((le.SUSPENDED, 2))
+    site.instances.agent(silent)
+    site.instances.agent(answer)
+    assert words(site.spool) == ["guest_silent", "ok", "io_error"]
+    site.take("reboot")
+    assert not site.memory.answered(VM)
