@@ -71,17 +71,16 @@ def answer(*words: bytes) -> Talk:
 )
 def test_the_answer_of_the_server_decides(directory: Path, words: tuple[bytes, ...], code: int | None) -> None:
     server = Server(directory, answer(*words))
-    assert warm_launcher.warm(str(directory), ["play.yml"]) == code
+    assert warm_launcher.warm(str(directory), 60, ["play.yml"]) == code
     server.close()
     assert b'"argv": ["ansible-playbook", "play.yml"]' in server.heard
 
 
 def test_without_a_server_it_is_cold(directory: Path) -> None:
-    assert warm_launcher.warm(str(directory), []) is None
+    assert warm_launcher.warm(str(directory), 60, []) is None
 
 
-def test_a_server_that_is_slow_never_hears_that_it_may_begin(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warm_launcher, "_PATIENCE", 0.05)
+def test_a_server_that_is_slow_never_hears_that_it_may_begin(directory: Path) -> None:
     given_up, heard = threading.Event(), []
 
     def talk(connection: socket.socket) -> None:
@@ -93,7 +92,7 @@ def test_a_server_that_is_slow_never_hears_that_it_may_begin(directory: Path, mo
             heard.append(b"")
 
     server = Server(directory, talk)
-    assert warm_launcher.warm(str(directory), []) is None
+    assert warm_launcher.warm(str(directory), 0.05, []) is None
     given_up.set()
     server.close()
     assert heard == [b""]
@@ -105,6 +104,7 @@ def run(directory: Path, responder: int, *places: Path) -> subprocess.CompletedP
         "PATH": os.pathsep.join(str(place) for place in (directory, *places)),
         "OPENSTACK_HA_RESPONDER": str(responder),
         "OPENSTACK_HA_WARM": str(directory),
+        "OPENSTACK_HA_WARM_PATIENCE": "60",
     }
     command = [sys.executable, "-IS", warm_launcher.__file__, f"{directory}/ansible-playbook", "-i", "x"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
