@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The playbook ``deploy`` and its roles, on hosts with systemd, over ssh."""
+"""The playbook ``deploy`` and its roles, on hosts with systemd, over ssh; and what they have deployed at work."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from driver import until
 from tree import collections_path
 
+from hosts.client import HostsBed
 from hosts.lab import Host, Hosts
+from hosts.net import CLOUD, CLOUD_NUMBER, NETWORKS, address
 
-CONTROLLER, COMPUTE = "rsp1", "cmp01"
+CONTROLLER, COMPUTE, OTHER = "rsp1", "cmp01", "cmp02"
 KINDS = ("host", "network", "process")
 MONITOR = "openstack-ha-monitor@{}.service"
 RESPONDER = "openstack-ha-responder.service"
@@ -31,47 +34,65 @@ EXPOSURE = {**{MONITOR.format(kind): 2.0 for kind in KINDS}, RESPONDER: 2.0}
 ROOT = Path(__file__).resolve().parents[2]
 # What comes and goes whether or not something is deployed.
 TRANSIENT = re.compile(
-    r"/(etc/(passwd|group|shadow|gshadow)-|etc/\.pwd\.lock|etc/\.updated|etc/ld\.so\.cache|root/|tmp/|run/|var/(log|tmp|cache)/|"
+    r"/(etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|etc/\.pwd\.lock|etc/\.updated|etc/ld\.so\.cache|root/|tmp/|run/|var/(log|tmp|cache)/|"
     r"var/lib/(systemd|private|dbus|apt|dpkg)/|etc/machine-id|var/\.updated|usr/share/ansible|opt/)"
 )
 Changed = t.Dict[str, int]
 
 
-class Site:
-    """One compute host, one controller, and the operator who deploys on them from a machine beside them."""
+# The defaults, but for what would take minutes here.
+POLICY = {
+    "gates": {"start_grace": 1, "cool_down": 0, "power_restored": {"within": 0}},
+    "networks": {name: {"cidrs": [f"{NETWORKS[name]}.0/24"]} for name in ("admin", "storage")},
+}
 
-    def __init__(self, lab: Hosts, folder: Path) -> None:
-        self.lab, self.folder = lab, folder
-        self.compute, self.controller = lab[COMPUTE], lab[CONTROLLER]
+
+class Site:
+    """Compute hosts, one controller, and the operator who deploys on them from a machine beside them."""
+
+    def __init__(self, bed: HostsBed, folder: Path) -> None:
+        self.lab, self.bed, self.folder = bed.lab, bed, folder
+        self.compute, self.controller = self.lab[COMPUTE], self.lab[CONTROLLER]
         _give_python(self.controller)
-        self.segments = folder / "lab.failover_segments.yml"
-        segments = {
-            "plugin": "openstack_ha.recovery.failover_segments",
-            "cloud": "lab",
-            "segments": {"rack1": {"hosts": [COMPUTE]}},
-        }
-        self.segments.write_text(json.dumps(segments))
-        self.clouds = folder / "clouds.yaml"
-        # nobody answers there: what is tested here is how things are deployed
-        self.clouds.write_text(json.dumps({"clouds": {"lab": {"auth": {"auth_url": "http://192.0.2.1:5000"}}}}))
+        _give_way_to_cloud(self.lab)
+        self.secrets = self._write_segments()
+        (folder / "ha_policy.yml").write_text(json.dumps(POLICY))
         self.inventory = self._inventory()
 
+    def _write_segments(self) -> list[dict[str, str]]:
+        """The segments file, with secrets where the role puts them; which these are."""
+        path = self.folder / "lab.failover_segments.yml"
+        rack = {"hosts": [COMPUTE, OTHER], "shared_storage": True}
+        self.bed.segments_file(path, {"rack1": rack}, method="redfish")
+        used = {one["password_file"] for one in self.bed.hosts.values()}
+        used |= {one["redfish"]["ca"] for one in self.bed.hosts.values()}
+        text, secrets = path.read_text(), [{"src": it, "name": it.strip("/").replace("/", "-")} for it in sorted(used)]
+        for secret in secrets:
+            text = text.replace(secret["src"], f"/etc/openstack_ha/responder/secrets/{secret['name']}")
+        path.write_text(text)
+        return secrets
+
     def _inventory(self) -> Path:
-        path = self.lab.inventory(self.folder / "deploy.yml", {"ha_monitors": [COMPUTE], "ha_responders": [CONTROLLER]})
+        groups = {"ha_monitors": [COMPUTE, OTHER], "ha_responders": [CONTROLLER]}
+        path = self.lab.inventory(self.folder / "deploy.yml", groups)
         inventory = json.loads(path.read_text())
-        networks = ("admin", "storage")
+        for name in groups["ha_monitors"]:
+            networks = {one: {"source": self.lab[name].address(one), "interface": one} for one in POLICY["networks"]}
+            inventory["all"]["hosts"][name]["monitor_networks"] = networks
         inventory["all"]["vars"] |= {
+            "ha_monitors_at_once": "100%",
             "monitor_kinds": list(KINDS),
-            "monitor_networks": {name: {"source": self.compute.address(name), "interface": name} for name in networks},
             "monitor_secrets_dir": str(self.folder / "secrets"),
-            "responder_clouds_file": str(self.clouds),
+            "responder_clouds_file": str(self.bed.clouds_yaml),
             "responder_collection_archive": str(_archive(self.folder)),
-            "responder_heartbeat": {name: f"{self.controller.address(name)}:7412" for name in networks},
+            "responder_heartbeat": {one: f"{self.controller.address(one)}:7412" for one in POLICY["networks"]},
             "responder_listen": [f"{self.controller.address()}:7411"],
             "responder_manage_packages": False,  # there is no ipmitool in the tree, and no network to get it from
-            "responder_patience": 0,  # there is no cloud
+            "responder_patience": 300,
+            "responder_policy_file": str(self.folder / "ha_policy.yml"),
+            "responder_secret_files": self.secrets,
             "responder_secrets_dir": str(self.folder / "secrets"),
-            "responder_segments_file": str(self.segments),
+            "responder_segments_file": str(self.folder / "lab.failover_segments.yml"),
         }
         path.write_text(json.dumps(inventory, indent=1))
         return path
@@ -131,6 +152,15 @@ def _give_python(host: Host) -> None:
         pytest.skip(f"the Python of these tests does not run on the hosts: {found.stderr[-500:]}")
 
 
+def _give_way_to_cloud(lab: Hosts) -> None:
+    """A controller that is a host is not in the network of the cloud: another one passes on what it sends there."""
+    router, host = lab.controllers[0], lab[CONTROLLER]
+    router.run(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
+    cloud = address(CLOUD, CLOUD_NUMBER).rpartition(".")[0]
+    host.run(["ip", "route", "add", f"{cloud}.0/24", "via", router.address()])
+    subprocess.run(["ip", "route", "add", f"{NETWORKS['admin']}.0/24", "via", router.address(CLOUD)], check=True)
+
+
 def recap(done: subprocess.CompletedProcess[str]) -> Changed:
     """How much the playbook has changed on each host."""
     found = re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", done.stdout, re.MULTILINE)
@@ -150,12 +180,17 @@ def shown(host: Host, unit: str, *names: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def site(can_have_hosts: None, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Site]:
-    with Hosts(binds=binds()) as lab:
-        lab.start(names=[COMPUTE, CONTROLLER])
-        folder = tmp_path_factory.mktemp("site")
-        (folder / "before").write_text("")
-        yield Site(lab, folder)
+def hosts(can_have_hosts: None) -> t.Iterator[Hosts]:
+    """The compute hosts; the controller comes after the cloud, which would take it for one of them."""
+    with Hosts(binds=binds()) as started:
+        started.start(names=[COMPUTE, OTHER])
+        yield started
+
+
+@pytest.fixture(scope="module")
+def site(hosts: Hosts, bed: HostsBed, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    hosts.start(names=[CONTROLLER])
+    return Site(bed, tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +246,8 @@ def test_the_key_of_the_responders_does_not_come_to_compute_hosts(deployed: Site
 
 
 def test_a_second_run_changes_nothing(deployed: Site) -> None:
-    assert recap(deployed.deploy()) == {COMPUTE: 0, CONTROLLER: 0}
+    done = deployed.deploy()
+    assert recap(done) == {COMPUTE: 0, OTHER: 0, CONTROLLER: 0}, done.stdout
 
 
 def test_check_mode_shows_what_would_change_and_changes_nothing(deployed: Site) -> None:
@@ -247,6 +283,18 @@ def test_a_kind_that_is_not_wanted_any_more_is_stopped(deployed: Site) -> None:
     unit = MONITOR.format("process")
     found = shown(deployed.compute, unit, "ActiveState", "UnitFileState")
     assert found == {"ActiveState": "inactive", "UnitFileState": "disabled"}
+
+
+def test_what_is_deployed_recovers_a_host_whose_plug_is_pulled_and_the_monitors_start_when_it_boots(
+    deployed: Site,
+) -> None:
+    vms = deployed.bed.fill(COMPUTE, 2)
+    deployed.compute.power_off()
+    until(lambda: set(vms) <= set(deployed.bed.running()[OTHER]), 300)
+    assert deployed.bed.ever_ran_twice() == []
+    deployed.compute.power_on()
+    found = shown(deployed.compute, MONITOR.format("host"), "ActiveState")
+    assert found == {"ActiveState": "active"}
 
 
 def test_nothing_is_left_when_it_is_removed(deployed: Site, before: dict[str, set[str]]) -> None:
