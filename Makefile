@@ -53,7 +53,7 @@ test: packages lint sanity test-ansible test-newest ## all checks and tests
 
 .PHONY: packages
 packages:
-	$(PACKAGES) base agents journal
+	$(PACKAGES) base agents journal libvirt membership
 
 .PHONY: test-unit
 test-unit: $(CONTROLLER)/.ready ## unit tests: no network, no root
@@ -83,7 +83,7 @@ mutation: $(CONTROLLER)/.ready tree ## switch each gate off in turn; fails if no
 
 .PHONY: test-deep
 test-deep: $(CONTROLLER)/.ready $(NOVA)/.ready ## more random schedules, and tests marked as deep
-	$(PACKAGES) base agents journal
+	$(PACKAGES) base agents journal libvirt membership
 	@$(PYTHON) tests/tools/stories.py --mutation
 	@HYPOTHESIS_PROFILE=deep $(PYTEST) tests/unit
 	@HYPOTHESIS_PROFILE=deep $(PYTEST) -m deep tests/real
