@@ -68,8 +68,7 @@ class Station:
         self.spool = Spool(directory, config.spool_limit, patience=_QUEUE if once else 0.0)
         who, _colon, name = config.principal.partition(":")
         source = f"/{who}s/{name}/monitors/{kind}"
-        # What runs once says again each time what it knows to be wrong.
-        self.board = Board(self.spool, source, config.host, 0.0 if once else config.repeat, boot_clock)
+        self.board = Board(self.spool, source, config.host, config.repeat, boot_clock, events=once)
         self.reporter = Reporter(config, self.spool, self.board) if speaks else None
 
     def start(self, stop: threading.Event, failed: t.Callable[[str], None]) -> list[threading.Thread]:
@@ -176,7 +175,6 @@ def _once(config: Config, name: str) -> int:
     station = Station(config, name)
     try:
         run(station.config, station.board, threading.Event())
-        station.board.repeat()
         station.spool.save()
         delivered = t.cast(Reporter, station.reporter).flush(_FLUSH)
     finally:

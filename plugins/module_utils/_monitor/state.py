@@ -50,11 +50,19 @@ class Board:
 
     :param source: ``source`` of the signals. :param host: The one that is meant when none is named.
     :param clock: Seconds since the machine was started, sleep included.
+    :param events: All that is said is news: who says it learns of events and does not go on looking.
     """
 
     def __init__(
-        self, spool: Spool, source: str, host: str, repeat: float, clock: t.Callable[[], float] = time.monotonic
+        self,
+        spool: Spool,
+        source: str,
+        host: str,
+        repeat: float,
+        clock: t.Callable[[], float] = time.monotonic,
+        events: bool = False,
     ) -> None:
+        self._events = events
         self._spool, self._source, self._host, self._repeat, self._clock = spool, source, host, repeat, clock
         self._lock = threading.RLock()
         self._states: dict[Key, State] = {it.key: it for it in spool.states()}
@@ -119,7 +127,7 @@ class Board:
 
     def _set(self, new: State) -> bool:
         old, now = self._states.get(new.key), self._clock()
-        if old and (old.state, old.type) == (new.state, new.type):
+        if old and not self._events and (old.state, old.type) == (new.state, new.type):
             old.reason, old.details = new.reason, new.details  # for its next repeat
             return False
         new.since = new.said = now

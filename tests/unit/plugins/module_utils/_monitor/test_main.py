@@ -177,14 +177,17 @@ def test_what_runs_once_delivers_and_ends(monkeypatch: pytest.MonkeyPatch, file:
     assert [it["data"]["host"] for it in delivered] == ["cmp07"]
 
 
-def test_what_runs_once_says_again_what_is_still_wrong(
+def test_what_runs_once_says_what_it_learns_though_it_said_so_before(
     monkeypatch: pytest.MonkeyPatch, file: Path, delivered: list[t.Any]
 ) -> None:
-    kinds(monkeypatch, once=once)
-    for _each in range(2):
+    def another(_config: Config, board: Board, _stop: threading.Event) -> None:
+        board.set("host", "", "failed", "unreachable", "fenced", host="cmp08")
+
+    for run in (once, another, once):
+        kinds(monkeypatch, once=run)
         assert program.main(["once", "--config", str(file)]) == 0
-    assert [it["data"]["state"] for it in delivered] == ["failed", "failed"]
-    assert len({it["id"] for it in delivered}) == 2
+    assert [it["data"]["host"] for it in delivered] == ["cmp07", "cmp08", "cmp07"]
+    assert len({it["id"] for it in delivered}) == 3
 
 
 def test_what_runs_once_leaves_in_the_file_what_it_cannot_deliver(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
