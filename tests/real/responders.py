@@ -131,7 +131,7 @@ def event(host: str, type_: str, number: int, object_: str = "", source: str = "
     kind, _dot, word = type_.partition(".")
     state = "ok" if word in ("ok", "reachable", "armed") else "failed"
     return {
-        "specversion": "1.0", "id": f"{source}-{host}-{object_}-{number}", "source": f"/{source}/{host}/{kind}",
+        "specversion": "1.0", "id": f"{source}-{host}-{object_}-{number}", "source": f"/hosts/{host}/{source}/{kind}",
         "type": f"openstack_ha.{type_}", "subject": f"{host}/{object_}", "datacontenttype": "application/json",
         "time": "2026-01-01T00:00:00Z",
         "data": {"host": host, "object": object_, "state": state, "reason": "test", "epoch": source,

@@ -22,7 +22,7 @@ MOST = 1000  # signals that one look decides about
 #: Gate words for verdicts that no gate gives.
 KIND, WELL, AT_WORK, SETTLED, SUPERSEDED, LATER = "kind", "well", "at_work", "settled", "superseded", "later"
 
-_UNSETTLED = ("open", "held", "recovering", "partial")
+UNSETTLED = ("open", "held", "recovering", "partial")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Correlator:
         if not about:
             return []
         names = sorted({it["host"] for it in about})
-        open_ = self._journal.incidents(scope=self._scope, kind="host", host=names, state=list(_UNSETTLED))
+        open_ = self._journal.incidents(scope=self._scope, kind="host", host=names, state=list(UNSETTLED))
         incidents = {it["host"]: it for it in open_}
         decisions = [self._of_host(signal, hosts, incidents.get(signal["host"])) for signal in about]
         return self._decide([it for it in decisions if it])
@@ -124,7 +124,7 @@ class Correlator:
         """The open incidents that these may end."""
         if not signals:
             return {}
-        filters = {"scope": self._scope, "host": sorted({it["host"] for it in signals}), "state": list(_UNSETTLED)}
+        filters = {"scope": self._scope, "host": sorted({it["host"] for it in signals}), "state": list(UNSETTLED)}
         kinds = sorted({it["kind"] for it in signals})
         return {_about(it): it["id"] for it in self._journal.incidents(kind=kinds, **filters)}
 

@@ -20,10 +20,16 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils import _gate
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates_scene import OUR_REASON
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import holder
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import ClaimHeld
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder import core
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.claimed import Claimed
-from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.correlate import MOST, Correlator, Hosts
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.correlate import (
+    MOST,
+    UNSETTLED,
+    Correlator,
+    Hosts,
+)
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.facts import Scene
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.health import Health
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.hearing import Changes, Hearing, expected
@@ -40,6 +46,8 @@ INTERVAL = 2.0
 FACTS = ("host", "network")
 #: Seconds between two looks while a suspicion is young, and for how long it is; other responders are just finding out.
 _SOON, _YOUNG = 0.3, 10.0
+#: Seconds after which a host that is held is worth an incident.
+_RIPE = 2.5
 #: Seconds between two batches of sightings.
 _SIGHT_EVERY = 5.0
 #: Seconds of doubt after which people are told of a host that is held.
@@ -246,7 +254,7 @@ class Loop:
         """Hosts whose recovery was begun and has not ended, and that nobody works on any more, or not yet again."""
         journal, scope = self.parts.journal, self.parts.scope
         due = {it["host"] for it in journal.retries(scope) if it["due_in"] <= 0}
-        begun = journal.incidents(scope=scope, kind="host", state=["recovering", "partial"])
+        begun = journal.incidents(scope=scope, kind="host", state=list(UNSETTLED))
         ours = {it["host"] for it in begun if _is_ours(scene.services.computes.get(it["host"]))}
         return due | ours | self._claimed.abandoned
 
@@ -255,9 +263,7 @@ class Loop:
         away = {host for host, service in scene.services.computes.items() if _is_ours(service)}
         if not away:
             return set()
-        unsettled = self.parts.journal.incidents(
-            scope=self.parts.scope, kind="host", state=["open", "held", "recovering", "partial"]
-        )
+        unsettled = self.parts.journal.incidents(scope=self.parts.scope, kind="host", state=list(UNSETTLED))
         return away - {incident["host"] for incident in unsettled}
 
     # -- deciding ------------------------------------------------------------------------------------------------
@@ -268,8 +274,8 @@ class Loop:
         suspects = self._suspects(scene, settled)
         verdicts = self._decide(scene, suspects)
         now = self.parts.clock()
-        later = self._later(verdicts, now)
-        due = {host: it for host, it in verdicts.items() if host not in later}
+        later, unripe = self._later(verdicts, now), self._unripe(verdicts, now)
+        due = {host: it for host, it in verdicts.items() if host not in later and host not in unripe}
         self._close(scene, core.heard_again(self.memory, due, suspects))
         self._close(scene, self._left_open(scene, suspects))
         news = core.news(self.memory, due, suspects)
@@ -277,7 +283,8 @@ class Loop:
         self._act(scene, news, due, suspects)
         with self._lock:
             busy, recording = set(self.busy), set(self._recording)
-        return due, Hosts(due, {*news, *recording}, busy | self._claimed.at_work, settled, later)
+        found = Hosts(due, {*news, *recording, *unripe}, busy | self._claimed.at_work, settled, later)
+        return verdicts, found
 
     def _decide(self, scene: Scene, suspects: list[str]) -> dict[str, Json]:
         with self._lock:
@@ -303,6 +310,14 @@ class Loop:
             if it["verdict"] == "recover"
         }
         return {host: seconds for host, seconds in left.items() if seconds > 0}
+
+    def _unripe(self, verdicts: t.Mapping[str, Json], now: float) -> set[str]:
+        """Hosts that are held, but only for a moment: others are just finding out, and to write it takes a claim."""
+        return {
+            host
+            for host, it in verdicts.items()
+            if it["verdict"] == "hold" and now - self._suspected.get(host, now) < _RIPE
+        }
 
     def _with_storm(self, snapshot: Json, site: Site) -> Json:
         with self._lock:
@@ -376,8 +391,10 @@ class Loop:
         return opened.going
 
     def _refused(self, hosts: list[str], error: RecoveryError) -> None:
+        """Try again after a while; or as soon as nobody else is at work on them."""
         self.parts.say(f"{', '.join(hosts)}: {error.message}")
-        self._inbox.put(functools.partial(self._note_ends, dict.fromkeys(hosts, "refused")))
+        if not isinstance(error, ClaimHeld):
+            self._inbox.put(functools.partial(self._note_ends, dict.fromkeys(hosts, "refused")))
 
     def _free(self, hosts: t.Collection[str]) -> None:
         with self._lock:

@@ -238,6 +238,7 @@ def run(path: str) -> int:
     """Serve until told to end; the exit code of the process."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     _log.setLevel(logging.INFO)
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # that the journal is away is told in our words
     try:
         service = Service(path)
         asyncio.run(service.serve())

@@ -206,6 +206,9 @@ def test_a_host_that_answers_is_held_told_once_and_closed_when_it_is_heard_again
     it.dead.add("cmp01")
     it.wait(3)
     assert it.loop.step() == 0.3, "other responders are just finding out"
+    assert it.journal.incidents() == []
+    it.wait(3)
+    it.loop.step()
     (incident,) = it.journal.incidents()
     assert (incident["state"], incident["reason"]) == ("held", "it shows signs of life: tcp://cmp01:22")
     for _look in range(3):
@@ -245,8 +248,9 @@ def test_two_of_one_segment_at_once_are_one_run(it: Set) -> None:
 
 def test_too_many_silent_hosts_are_a_storm_and_nobody_is_touched(it: Set) -> None:
     it.kill("cmp01", "cmp02", "cmp03", "cmp04")
-    it.wait(3)
-    it.loop.step()
+    for _look in range(2):
+        it.wait(3)
+        it.loop.step()
     assert it.runs.started == []
     assert {verdict["gate"] for verdict in it.journal.verdicts(it.journal.runs()[0]["id"])[0]["result"].values()} == {
         "mass_silence"
@@ -354,6 +358,38 @@ def test_of_two_responders_one_has_the_run(journal: Journal) -> None:
     assert sum(len(one.runs.started) for one in both) == 1
 
 
+def test_who_finds_the_host_claimed_tries_again_as_soon_as_it_is_not(it: Set) -> None:
+    incident = it.journal.open_incident("cmp01", "R", "rack1")["id"]
+    run = it.journal.open_run([{"host": "cmp01", "incident_id": incident}], holder.describe())
+    take = it.loop._claimed.look
+    it.kill("cmp01")
+    it.wait(3)
+
+    def late() -> None:
+        take()
+        claims.take(it.journal, [("R", "cmp01")], run["id"], holder.describe())
+
+    it.loop._claimed.look = late  # type: ignore[method-assign]
+    it.loop.step()
+    assert it.runs.started == []
+    assert "Cannot claim cmp01" in it.lines[-1]
+    it.loop._claimed.look = take  # type: ignore[method-assign]
+    it.loop.step()
+    assert it.runs.started == []
+    claims.release(it.journal, run["id"], ["cmp01"])
+    it.loop.step()
+    assert [hosts for _run, hosts in it.runs.started] == [["cmp01"]]
+
+
+def test_what_we_have_taken_out_of_service_is_not_forgotten_though_nobody_ever_heard_it(journal: Journal) -> None:
+    it = Set(journal)
+    journal.set_incident(journal.open_incident("cmp01", "R", "rack1")["id"], "held", "the observer began to watch")
+    it.sources.take_out("cmp01", "openstack_ha: failed, run 1")
+    it.kill("cmp01")
+    it.settle()
+    assert [hosts for _run, hosts in it.runs.started] == [["cmp01"]]
+
+
 def test_a_majority_of_responders_must_agree(journal: Journal) -> None:
     names = [f"ctl{number}" for number in range(1, 8)]
     sets = [Set(journal, name, names) for name in names]
@@ -391,6 +427,9 @@ def test_a_reporter_and_a_probe_are_enough_and_its_signal_gets_the_verdict(it: S
 
 def test_a_signal_about_a_host_that_lives_is_held_with_its_host(it: Set, say: Say) -> None:
     say("cmp01", "host.unreachable")
+    it.loop.step()
+    assert len(it.journal.undecided_signals("R")) == 1
+    it.wait(3)
     it.loop.step()
     (signal,) = it.journal.signals()
     assert (signal["verdict"], signal["gate"]) == ("hold", "witnesses")
