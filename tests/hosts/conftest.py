@@ -61,7 +61,7 @@ def postgresql(bed: client.HostsBed) -> t.Iterator[journal_servers.Server]:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def journal_url(postgresql: journal_servers.Server) -> str:
     """An empty journal. By its Unix socket, which all controllers reach and no host does."""
     (url,) = postgresql.new_journal()

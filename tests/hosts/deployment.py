@@ -34,6 +34,7 @@ class Deployment:
     """All responders and monitors of a lab.
 
     :param segments: For :meth:`hosts.client.HostsBed.segments_file`.
+    :ivar began: When the test began, as the journal writes times.
     """
 
     def __init__(self, bed: HostsBed, folder: Path, segments: t.Mapping[str, t.Any]) -> None:
@@ -45,7 +46,7 @@ class Deployment:
         self.authority = folder / "ca.pem"
         self.segments = bed.segments_file(folder / "lab.failover_segments.yml", segments)
         self.responders: dict[str, Responder] = {}
-        self._journal_url = ""
+        self._journal_url = self.began = ""
 
     def journal(self) -> t.Any:
         """The open journal of the responders; close it with ``with``."""
