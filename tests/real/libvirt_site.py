@@ -213,7 +213,7 @@ class VM:
         self._key("KEY_R")
 
     def arm_watchdog(self) -> None:
-        """Its watchdog fires at once."""
+        """Its watchdog fires at once, if it is up."""
         self._key("KEY_W")
 
     def read_disk(self) -> None:

@@ -50,6 +50,11 @@ class Sink:
         with self._changed:
             self._signals.clear()
 
+    def drop(self, object_: str) -> None:
+        """Forget what was said about an object."""
+        with self._changed:
+            self._signals = [it for it in self._signals if it.object != object_]
+
     def wait(self, wanted: t.Callable[[Signal], bool], timeout: float = 60.0) -> Signal:
         """The first signal that is wanted."""
         with self._changed:
@@ -77,6 +82,10 @@ def sink() -> t.Iterator[Sink]:
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
+
+        def handle(self) -> None:
+            with contextlib.suppress(ConnectionError):  # of a monitor that is killed
+                super().handle()
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))

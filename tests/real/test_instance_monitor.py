@@ -24,6 +24,12 @@ def site() -> t.Iterator[Libvirt]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def marker(site: Libvirt) -> VM:
+    """A VM for :func:`settled`."""
+    return site.create(99)
+
+
 @pytest.fixture
 def signals() -> t.Iterator[Sink]:
     """What the monitor has said."""
@@ -57,14 +63,12 @@ def connected(monitor: Monitor, times: int = 1) -> None:
     libvirt_site.wait(lambda: monitor.log().count("connected to libvirt") >= times, "the monitor is connected")
 
 
-def settled(monitor: Monitor, site: Libvirt, signals: Sink) -> None:
-    """Wait until the monitor has taken all that has happened: it is event by event, and the last one fails."""
-    other = site.create(99)
-    try:
-        other.kill()
-        signals.of("crashed", other.uuid)
-    finally:
-        site.remove(other)
+def settled(marker: VM, signals: Sink) -> None:
+    """Wait until the monitor has taken all that has happened: it does so in order, and this comes last."""
+    libvirt_site.wait(lambda: marker.arm_watchdog() or "watchdog" in said(signals, marker), "the last word is said")
+    marker.virsh("reset")
+    signals.of("ok", marker.uuid)
+    signals.drop(marker.uuid)
 
 
 def said(signals: Sink, vm: VM) -> list[str]:
@@ -73,19 +77,18 @@ def said(signals: Sink, vm: VM) -> list[str]:
     return [it for n, it in enumerate(words) if n == 0 or words[n - 1] != it]
 
 
-def test_a_killed_qemu_is_a_crash_within_half_a_second_and_ok_when_it_runs_again(vm: VM, signals: Sink) -> None:
+def test_a_killed_qemu_is_told_as_a_crash_and_is_ok_when_it_runs_again(vm: VM, signals: Sink) -> None:
     before = time.monotonic()
     vm.kill()
     found = signals.of("crashed", vm.uuid)
-    print(f"qemu killed -> signal accepted: {1000 * (found.at - before):.0f} ms")
     assert found.data["host"] == "cmp01"
     assert found.data["name"] == vm.name
-    assert found.at - before < 5  # the benchmark has the goal of 0.5 s; a test must not depend on the load
+    assert found.at - before < 30  # the benchmark has the goal; here the machine may be busy
     vm.start()
     signals.of("ok", vm.uuid)
 
 
-def test_what_its_owner_or_nova_does_makes_no_signal(vm: VM, monitor: Monitor, site: Libvirt, signals: Sink) -> None:
+def test_what_its_owner_or_nova_does_makes_no_signal(vm: VM, marker: VM, site: Libvirt, signals: Sink) -> None:
     vm.virsh("suspend")
     vm.virsh("resume")
     vm.virsh("reset")
@@ -97,24 +100,24 @@ def test_what_its_owner_or_nova_does_makes_no_signal(vm: VM, monitor: Monitor, s
     vm.power_off()
     libvirt_site.wait(lambda: vm.state() == "shut off (shutdown)", "it is off")
     vm.virsh("undefine")
-    settled(monitor, site, signals)
+    settled(marker, signals)
     assert said(signals, vm) == []
 
 
-def test_a_panic_is_told_whatever_becomes_of_the_vm(monitor: Monitor, site: Libvirt, signals: Sink) -> None:
+def test_a_panic_is_told_whatever_becomes_of_the_vm(monitor: Monitor, marker: VM, site: Libvirt, signals: Sink) -> None:
     for number, (on_crash, then) in enumerate([("destroy", ""), ("preserve", ""), ("restart", "ok")]):
         vm = site.create(number + 2, on_crash=on_crash)
         vm.panic()
         signals.of("panicked", vm.uuid)
         if then:
             signals.of(then, vm.uuid)
-        settled(monitor, site, signals)
+        settled(marker, signals)
         assert said(signals, vm) == ["panicked", "ok"] if then else ["panicked"]
         site.remove(vm)
         signals.of("ok", vm.uuid)
 
 
-@pytest.mark.parametrize("action", ["none", "pause", "reset", "poweroff", "shutdown"])
+@pytest.mark.parametrize("action", ["pause", "reset", "poweroff"])
 def test_a_watchdog_that_fires_is_told_with_its_action(
     monitor: Monitor, site: Libvirt, signals: Sink, action: str
 ) -> None:
@@ -158,7 +161,9 @@ def test_an_io_error_that_only_the_guest_is_told_is_signalled(monitor: Monitor, 
         site.remove(vm)
 
 
-def test_what_fails_while_the_monitor_is_down_is_found(monitor: Monitor, site: Libvirt, signals: Sink) -> None:
+def test_what_fails_while_the_monitor_is_down_is_found(
+    monitor: Monitor, marker: VM, site: Libvirt, signals: Sink
+) -> None:
     crashed, panicked, paused, stopped = (
         site.create(11),
         site.create(12, on_crash="preserve"),
@@ -167,7 +172,7 @@ def test_what_fails_while_the_monitor_is_down_is_found(monitor: Monitor, site: L
     )
     every = (crashed, panicked, paused, stopped)
     try:
-        settled(monitor, site, signals)
+        settled(marker, signals)
         monitor.kill()
         crashed.kill()
         panicked.panic()
@@ -187,11 +192,11 @@ def test_what_fails_while_the_monitor_is_down_is_found(monitor: Monitor, site: L
 
 
 def test_a_vm_that_dies_while_libvirt_is_down_is_found_when_libvirt_is_back(
-    monitor: Monitor, site: Libvirt, signals: Sink
+    monitor: Monitor, marker: VM, site: Libvirt, signals: Sink
 ) -> None:
     dies, lives = site.create(21), site.create(22)
     try:
-        settled(monitor, site, signals)  # a first signal opens the connection to the responder
+        settled(marker, signals)  # a first signal opens the connection to the responder
         files = monitor.files()
         site.kill()
         dies.kill()
@@ -199,7 +204,7 @@ def test_a_vm_that_dies_while_libvirt_is_down_is_found_when_libvirt_is_back(
         connected(monitor, 2)
         signals.of("crashed", dies.uuid)
         libvirt_site.wait(lambda: monitor.files() == files, "the old connection is closed")
-        settled(monitor, site, signals)
+        settled(marker, signals)
         assert said(signals, lives) == []
     finally:
         for it in (dies, lives):
