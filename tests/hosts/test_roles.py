@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -18,7 +17,6 @@ from pathlib import Path
 
 import pytest
 from driver import until
-from tree import collections_path
 
 from hosts.client import HostsBed
 from hosts.lab import Host, Hosts
@@ -101,13 +99,13 @@ class Site:
         """Run the playbook, as an operator does."""
         command = [Path(sys.executable).with_name("ansible-playbook"), "openstack_ha.recovery.deploy"]
         command += ["-i", self.inventory, "-e", json.dumps(variables), *options]
-        return self.lab.controllers[0].run(command, env=environment(), cwd=self.folder, check=check)
+        return self.lab.controllers[0].run(command, env=_environment(self.folder), cwd=self.folder, check=check)
 
 
-def environment() -> dict[str, str]:
+def _environment(folder: Path) -> dict[str, str]:
     return {
         **os.environ,
-        "ANSIBLE_COLLECTIONS_PATH": str(collections_path()),
+        "ANSIBLE_COLLECTIONS_PATH": str(folder / "copy"),
         "ANSIBLE_LOCALHOST_WARNING": "0",
         "ANSIBLE_NOCOLOR": "1",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -115,16 +113,11 @@ def environment() -> dict[str, str]:
 
 
 def _archive(folder: Path) -> Path:
-    """The collection, as it is released."""
+    """The collection, as it is released; what is deployed comes from the same copy."""
     command = [sys.executable, str(ROOT / "tests" / "tools" / "collection_copy.py"), str(folder / "copy")]
     copied = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    galaxy = Path(sys.executable).with_name("ansible-galaxy")
-    subprocess.run(
-        [galaxy, "collection", "build", "--output-path", folder, copied],
-        check=True,
-        capture_output=True,
-        env=environment(),
-    )
+    build = [Path(sys.executable).with_name("ansible-galaxy"), "collection", "build", "--output-path", folder, copied]
+    subprocess.run(build, check=True, capture_output=True, env=_environment(folder))
     return next(folder.glob("openstack_ha-recovery-*.tar.gz"))
 
 
@@ -304,4 +297,3 @@ def test_nothing_is_left_when_it_is_removed(deployed: Site, before: dict[str, se
         assert set(files(host)) - before[host.name] == set(), host.name
         assert host.run(["getent", "passwd", "openstack-ha", "openstack-ha-responder"], check=False).stdout == ""
         assert not host.run(["systemctl", "list-units", "--all", "--no-legend", "openstack-ha-*"]).stdout
-    shutil.rmtree(deployed.folder / "copy")
