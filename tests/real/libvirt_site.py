@@ -26,6 +26,19 @@ _CODE = bytes.fromhex(
     "fa31c08ed88ec08ed0bc007cfbb047e8540031c0cd163c7074123c7374163c72741b3c77741f3c647423ebe6ba0505b001eeebdeba0406b80020ef"
     "ebd5baf90cb006eeebcdba4304b00feeebc5b80102b90100ba8100bb0080cd13b02e7302b045e80200ebacbaf803eec3"
 )
+#: Is told when the QEMUs of a libvirtd die, as PID 1 of a real host is: of one whose death nobody takes note libvirt
+#: thinks for two seconds that it lives. Ends when the test does.
+_PARENT = """
+import ctypes, os, sys, subprocess, threading, time
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+print(subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=sys.stderr).pid, flush=True)
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+while True:
+    try:
+        os.wait()
+    except ChildProcessError:
+        time.sleep(0.1)
+"""
 _DOMAIN = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid>{metadata}
 <memory unit='MiB'>16</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>
@@ -59,28 +72,31 @@ class Libvirt:
         self.wrap = _unprivileged(root)
         self.socket = root / "run/libvirt/libvirt-sock"
         self.uri = f"qemu+unix:///session?socket={self.socket}"
-        self._daemon: subprocess.Popen[bytes] | None = None
+        self._daemon = 0
+        self._parents: list[subprocess.Popen[bytes]] = []
         self._disks: list[subprocess.Popen[bytes]] = []
         self._prepare()
 
     def start(self) -> None:
         """Start the daemon, and wait until it answers."""
         with open(self.root / "libvirtd.log", "ab") as log:
-            self._daemon = subprocess.Popen(
-                [*self.wrap, "libvirtd"], env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+            parent = subprocess.Popen(
+                [*self.wrap, "/usr/bin/python3", "-c", _PARENT, "libvirtd"],
+                env=self._environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            )  # fmt: skip
+        self._parents.append(parent)
+        assert parent.stdout is not None
+        self._daemon = int(parent.stdout.readline())
         wait(lambda: self.socket.exists() and self.virsh("list", check=False).returncode == 0, "libvirtd answers")
 
     def kill(self) -> None:
         """``kill -9`` of the daemon; its VMs run on."""
         self.signal(signal.SIGKILL)
-        assert self._daemon is not None
-        self._daemon.wait()
+        wait(lambda: not alive(self._daemon), "libvirtd is gone")
 
     def signal(self, number: int) -> None:
         """Send the daemon a signal."""
-        assert self._daemon is not None
-        self._daemon.send_signal(number)
+        os.kill(self._daemon, number)
 
     def create(
         self,
@@ -128,13 +144,13 @@ class Libvirt:
 
     def end(self) -> None:
         """Leave nothing behind, whatever state things are in."""
-        for process in [it for it in [self._daemon, *self._disks] if it is not None]:
-            process.kill()
-            process.wait()
-        for pid in self._qemus():
+        for pid in [self._daemon, *self._qemus()] if self._daemon else []:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         wait(lambda: not self._qemus(), "no QEMU is left")
+        for process in [*self._parents, *self._disks]:
+            process.kill()
+            process.communicate()
         shutil.rmtree(self.root)
 
     def _qemus(self) -> list[int]:
