@@ -41,24 +41,32 @@ _ANSIBLE = (
     "ansible.executor.module_common",
     "ansible.executor.playbook_executor",
     "ansible.executor.task_queue_manager",
+    "ansible.playbook.handler_task_include",
     "ansible.plugins.action.normal",
     "ansible.plugins.callback.default",
     "ansible.plugins.connection.local",
     "ansible.plugins.shell.sh",
     "ansible.plugins.strategy.linear",
 )
+#: Only what is there: drivers of databases, parts of other packages that go by other names in other versions.
 _OTHERS = (
     "alembic.command",
     "alembic.runtime.migration",
+    "concurrent.futures.thread",
+    "dogpile.cache.backends.null",
     "jinja2.nativetypes",
     "jsonschema",
     "keystoneauth1.identity.v3",
-    "keystoneauth1.loading",
+    "keystoneauth1.loading._plugins.identity.generic",
+    "multiprocessing.popen_fork",
+    "multiprocessing.synchronize",
     "openstack",
     "openstack.connection",
     "sqlalchemy.dialects.mysql.pymysql",
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite.pysqlite",
+    "sqlite3",
+    *(f"ansible_collections.ansible.builtin.plugins.{kind}" for kind in ("filter", "lookup", "modules", "test")),
 )
 
 Stamp = t.Dict[str, t.Tuple[int, int]]
@@ -83,13 +91,15 @@ def load() -> None:
         loader.action_loader.get(f"ansible.builtin.{name}", class_only=True)
     for name in _OTHERS:
         _import_if_there(name)
+    # All tables, which are made when the first one is asked for.
+    importlib.import_module(f"{_PLUGINS}.module_utils._journal.schema").table("runs")
 
 
 def _import_if_there(name: str) -> None:
     try:
         importlib.import_module(name)
     except ImportError:
-        return  # a driver of a database that is not used here
+        return
 
 
 def stamp() -> Stamp:
