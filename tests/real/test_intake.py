@@ -290,5 +290,5 @@ def test_it_does_what_it_says_of_itself_and_never_fails(described: t.Any, mode: 
     case = data.draw(described[operation][method].as_strategy(generation_mode=mode))
     answer = case.call(headers=bearer("reporter:fuzz"))
     assert answer.status_code < 500, answer.text
-    # A schema cannot say which hosts there are, nor which state belongs to which type; and what nobody reads is ignored.
+    # A schema cannot say which hosts there are, nor which state a type has; and what nobody reads is ignored.
     case.validate_response(answer, excluded_checks=[ignored_auth, positive_data_acceptance, negative_data_rejection])

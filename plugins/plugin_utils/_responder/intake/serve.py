@@ -94,43 +94,51 @@ def listen(addresses: t.Sequence[str]) -> list[socket.socket]:
 
 @functools.cache
 def _protocol() -> type[asyncio.Protocol]:
-    class Protocol(HttpToolsProtocol):
-        """Gives a head only so much time and room."""
+    """uvicorn's protocol with short heads."""
+    return type("Protocol", (_ShortHeads, HttpToolsProtocol), {})
 
-        _head: int | None = 0  # bytes of a head that is not complete
-        _late: asyncio.TimerHandle | None = None
 
-        def connection_made(self, transport: t.Any) -> None:
-            super().connection_made(transport)
-            self._late = self.loop.call_later(HEAD_SECONDS, transport.abort)
+class _ShortHeads:
+    """Gives a head only so much time and room; goes before uvicorn's own class."""
 
-        def data_received(self, data: bytes) -> None:
-            if self._head is not None:
-                self._head += len(data)
-            super().data_received(data)
-            if self._head is None:
-                return
-            if self._head > HEAD_BYTES:
-                self.transport.abort()
-            elif self._late is None:
-                self._late = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+    transport: asyncio.Transport
+    loop: asyncio.AbstractEventLoop
+    _head: int | None = 0  # bytes of a head that is not complete
+    _late: asyncio.TimerHandle | None = None
 
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self._head = 0
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self._uvicorn.connection_made(transport)
+        self._late = self.loop.call_later(HEAD_SECONDS, transport.abort)
 
-        def on_headers_complete(self) -> None:
-            self._end_head()
-            super().on_headers_complete()
+    def data_received(self, data: bytes) -> None:
+        if self._head is not None:
+            self._head += len(data)
+        self._uvicorn.data_received(data)
+        if self._head is None:
+            return
+        if self._head > HEAD_BYTES:
+            self.transport.abort()
+        elif self._late is None:
+            self._late = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._end_head()
-            super().connection_lost(exc)
+    def on_message_begin(self) -> None:
+        self._uvicorn.on_message_begin()
+        self._head = 0
 
-        def _end_head(self) -> None:
-            self._head = None
-            if self._late:
-                self._late.cancel()
-                self._late = None
+    def on_headers_complete(self) -> None:
+        self._end_head()
+        self._uvicorn.on_headers_complete()
 
-    return Protocol
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_head()
+        self._uvicorn.connection_lost(exc)
+
+    @property
+    def _uvicorn(self) -> t.Any:
+        return super()
+
+    def _end_head(self) -> None:
+        self._head = None
+        if self._late:
+            self._late.cancel()
+            self._late = None
