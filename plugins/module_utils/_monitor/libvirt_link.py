@@ -17,7 +17,6 @@ import queue
 import re
 import threading
 import typing as t
-import xml.etree.ElementTree as ElementTree
 
 from . import libvirt_events as le
 from .errors import MonitorError
@@ -194,6 +193,8 @@ class Ours:
 
 def agent_channel(xml: str) -> bool:
     """Whether a VM has a channel of a guest agent, and the agent has opened it."""
+    import xml.etree.ElementTree as ElementTree  # a megabyte that only guest agents need
+
     for target in ElementTree.fromstring(xml).iterfind("./devices/channel/target"):  # noqa: S314  # libvirt's own
         if target.get("name") == "org.qemu.guest_agent.0":
             return target.get("state") == "connected"
