@@ -217,18 +217,6 @@ class Hearing:
         with self._lock:
             self._sighted.difference_update(hosts)
 
-    def forget(self, hosts: t.Container[str]) -> None:
-        """Keep nothing of hosts but these: the others are not there any more."""
-        with self._lock:
-            for place in [*self._fresh, *self._late]:
-                if place[0] not in hosts:
-                    self._alive[place[1]] -= 1
-            for places in (self._fresh, self._late, self._lost):
-                for place in [it for it in places if it[0] not in hosts]:
-                    del places[place]
-            self._agents = {host: it for host, it in self._agents.items() if host in hosts}
-            self._sighted = {host for host in self._sighted if host in hosts}
-
     def _knows(self, place: Place) -> bool:
         return place in self._fresh or place in self._late or place in self._lost
 

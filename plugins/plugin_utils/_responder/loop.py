@@ -246,8 +246,10 @@ class Loop:
             busy = set(self.busy)
         but = busy | self._claimed.at_work | settled
         found = scene.suspects(but, self._unfinished(scene))
-        now = self.parts.clock()
-        self._suspected = {host: self._suspected.get(host, now) for host in found}
+        now, before = self.parts.clock(), self._suspected
+        # Who only writes a verdict down holds the claim for a moment, too.
+        kept = {host: since for host, since in before.items() if host in self._claimed.at_work}
+        self._suspected = {**kept, **{host: before.get(host, now) for host in found}}
         return found
 
     def _unfinished(self, scene: Scene) -> set[str]:
@@ -278,7 +280,7 @@ class Loop:
         due = {host: it for host, it in verdicts.items() if host not in later and host not in unripe}
         self._close(scene, core.heard_again(self.memory, due, suspects))
         self._close(scene, self._left_open(scene, suspects))
-        news = core.news(self.memory, due, suspects)
+        news = self._news(due, suspects)
         self._tell(scene, news, due)
         self._act(scene, news, due, suspects)
         with self._lock:
@@ -310,6 +312,13 @@ class Loop:
             if it["verdict"] == "recover"
         }
         return {host: seconds for host, seconds in left.items() if seconds > 0}
+
+    def _news(self, verdicts: dict[str, Json], suspects: list[str]) -> list[str]:
+        """What has not been said yet; while somebody writes it down, it is not forgotten."""
+        said = {host: it for host, it in self.memory.said.items() if host in self._claimed.at_work}
+        news = core.news(self.memory, verdicts, suspects)
+        self.memory.said = {**said, **self.memory.said}
+        return news
 
     def _unripe(self, verdicts: t.Mapping[str, Json], now: float) -> set[str]:
         """Hosts that are held, but only for a moment: others are just finding out, and to write it takes a claim."""
@@ -475,6 +484,8 @@ class Loop:
         for row in parts.journal.observers(parts.scope):
             if row["name"] == parts.name:
                 parts.hearing.expect(expected(row["view"] or {}, site.hosts()))
+        # What a decision will ask for is asked for the first time now, which takes longer than each other time.
+        _recovery.journal_facts(parts.journal, parts.scope, site.hosts()[:1], site.policy)
         found = parts.journal.sightings(parts.scope, site.hosts())
         self._sighted = {it["host"] for it in found if it["source"] == parts.name}
 

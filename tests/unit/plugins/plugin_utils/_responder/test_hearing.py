@@ -175,15 +175,3 @@ def test_a_crash_kernel_is_remembered_until_its_host_is_heard_again() -> None:
     assert (round(dump["for"], 3), round(dump["last"], 3)) == (5.0, 1.0)
     ear.hearing.beat("cmp01", "admin", False, 1.0)
     assert ear.hearing.look().kdump == {}
-
-
-def test_of_hosts_that_are_gone_nothing_is_kept() -> None:
-    ear = Ear()
-    ear.wait(5)
-    ear.wait(5, *DEAD)
-    ear.hearing.forget({"cmp02"})
-    heard = ear.hearing.look()
-    assert [heard.word(host) for host in HOSTS] == ["unknown", "up", "unknown"]
-    assert not heard.isolated
-    ear.hearing.forget(())
-    assert ear.hearing.look().isolated == {"admin", "storage"}
