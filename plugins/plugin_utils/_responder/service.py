@@ -22,6 +22,7 @@ import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _cloud, _configuration
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.options import DEFAULT_URL
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import open_journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor.notify import Notifier as Systemd
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import defaults
@@ -68,7 +69,7 @@ class Service:
         self.keeper = self._keeper()
         self.notifier = Notifier(self.config.webhooks, self.journal, self.cloud.region, say)
         self.loop = loops.Loop(self._parts())
-        self.runs = Runs(self.config, self.config.journal_url or "", say, self.loop.ended)
+        self.runs = Runs(self.config, self.config.journal_url or DEFAULT_URL, say, self.loop.ended)
         self.loop.runs = self.runs
         self.writer = Writer(self._accept, self._accepted, self.config.intake.queue)
         self.systemd = Systemd()
