@@ -1,0 +1,1 @@
+"""Names of test files are unique within this directory only."""
