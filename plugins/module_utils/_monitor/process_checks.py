@@ -47,6 +47,12 @@ class Check:
         with self._lock:
             return self._text if self._failures >= self._options["check_failures"] else ""
 
+    @property
+    def busy(self) -> bool:
+        """Whether it is being done."""
+        with self._lock:
+            return self._busy
+
     def passed(self) -> bool:
         """Whether it has passed since it was restarted."""
         with self._lock:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
 import sys
 import threading
+import time
 import typing as t
+from pathlib import Path
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor.options import check
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor.options_process import UNIT
@@ -58,9 +61,37 @@ def test_commands_are_judged_by_their_exit_code_and_told_with_what_they_say() ->
     assert run_command(["/no/such/check"], 60).startswith("check check cannot be started: ")
 
 
-def test_a_command_that_hangs_is_killed_with_all_that_it_has_started() -> None:
-    said = run_command(["sh", "-c", "sleep 1000 & sleep 1000"], 0.2)
-    assert said == "check sh had no answer within 0.2 s"
+def test_a_command_that_hangs_is_killed_with_all_that_it_has_started(tmp_path: Path) -> None:
+    # The end of the pipe shows that nobody has it any more: neither the command nor what it has started.
+    os.mkfifo(tmp_path / "held")
+    reader = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
+    said = run_command(["sh", "-c", f"exec 9> {tmp_path / 'held'}; sleep 60 & sleep 60"], 2)
+    assert said == "check sh had no answer within 2 s"
+    os.set_blocking(reader, True)
+    began = time.monotonic()
+    assert os.read(reader, 1) == b""
+    assert time.monotonic() - began < 40
+    os.close(reader)
+
+
+def test_what_a_check_finds_out_about_the_time_before_a_restart_does_not_count() -> None:
+    asked, answer, done = threading.Event(), threading.Event(), threading.Event()
+
+    def run(_argv: list[str], _timeout: float) -> str:
+        asked.set()
+        assert answer.wait(60)
+        done.set()
+        return "bad"
+
+    made = Check(check({"check": ["it"], "check_failures": 1}, UNIT), "uri", run)
+    made.start(0, lambda: None)
+    assert asked.wait(60)
+    made.forget(1)
+    answer.set()
+    assert done.wait(60)
+    while made.busy:
+        time.sleep(0.01)
+    assert made.wrong() == ""
 
 
 def test_the_check_of_libvirt_is_built_in() -> None:
