@@ -102,7 +102,7 @@ class Runs:
         self._lock = threading.Lock()
         self._turns = threading.BoundedSemaphore(int(self._settings["at_once"]))
         self._stopping = threading.Event()
-        self._retained = time.monotonic()
+        self._retained = time.monotonic() - _HOUR
         self._warm: Warm | None = None
         self._launcher = self._launcher_for(journal_url)
 
