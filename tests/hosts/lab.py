@@ -249,7 +249,8 @@ class Hosts:
         return path
 
     def fail_switch(self, network: str) -> None:
-        """Everybody loses the link to a network: hosts and controllers."""
+        """Everybody loses the link to a network at one moment: hosts and controllers."""
+        self.networks.fail(network, [one.name for one in self._all()])
         for one in self._all():
             one.cut(network)
 

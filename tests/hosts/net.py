@@ -70,6 +70,10 @@ class Networks:
         state = "up" if on else "down"
         self._batch(self.switch, *(f"link set {_port(name, network)} {state}" for network in networks))
 
+    def fail(self, network: str, names: t.Iterable[str]) -> None:
+        """The switch of a network dies: all these are unplugged at one moment."""
+        self._batch(self.switch, *(f"link set {_port(name, network)} down" for name in names))
+
     def drop(self, network: str, percent: int = 100, sender: str = "", receiver: str = "") -> None:
         """Lose so many of the frames, of all or of these; the links stay up. :meth:`pass_all` ends it."""
         match = f'iifname "{_port(sender or "*", network)}"'

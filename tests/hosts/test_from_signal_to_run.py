@@ -58,7 +58,7 @@ def watched(deployment: Deployment, journal_url: str) -> t.Iterator[Deployment]:
 def site(watched: Deployment) -> Deployment:
     """An empty cloud in which all is well, by the word of every responder."""
     watched.bed.reset()
-    until(lambda: all_is_well(watched), 120)
+    until(lambda: all_is_well(watched), 60)
     watched.began = now()
     return watched
 

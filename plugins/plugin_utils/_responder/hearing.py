@@ -25,6 +25,8 @@ UP, DOWN = "up", "down"
 
 #: Two looks at the clock that are further apart than that: nobody has listened in between.
 GAP = 0.5
+#: A host is lost after so many times the silence, though there are always others that are late.
+_TOGETHER = 2
 #: A crash kernel says every ten seconds that it is at work; after an hour none is.
 _DUMP_FORGOTTEN = 3600.0
 
@@ -188,10 +190,11 @@ class Hearing:
         with self._lock:
             self._listened += min(max(now - self._now, 0.0), GAP)
             self._now = max(now, self._now)
-            late = self._move(self._fresh, self._late, self.silence / 2)
-            lost = self._move(self._late, self._lost, self.silence)
-            for _host, network in lost:
-                self._alive[network] -= 1
+            late = self._turn_late()
+            lost = self._due()
+            for place in lost:
+                self._lost[place] = self._late.pop(place)
+                self._alive[place[1]] -= 1
             back, self._back = self._back, []
             return Changes(sorted({host for host, _network in late}), lost, back)
 
@@ -220,18 +223,30 @@ class Hearing:
     def _knows(self, place: Place) -> bool:
         return place in self._fresh or place in self._late or place in self._lost
 
-    def _move(
-        self, source: collections.OrderedDict[Place, float], target: dict[Place, float], after: float
-    ) -> list[Place]:
-        """Those that have been silent for so long."""
+    def _turn_late(self) -> list[Place]:
+        """Those that have been silent for half the time."""
         moved = []
-        while source:
-            place, last = next(iter(source.items()))
-            if self._listened - last < after:
+        while self._fresh:
+            place, last = next(iter(self._fresh.items()))
+            if self._listened - last < self.silence / 2:
                 break
-            target[place] = source.pop(place)
+            self._late[place] = self._fresh.pop(place)
             moved.append(place)
         return moved
+
+    def _due(self) -> list[Place]:
+        """Those that have been silent for long enough.
+
+        Hosts that fail together, or all hosts of a network that fails, fall silent one after the other, as their beats
+        come. So nobody is lost on a network while others are late there: what has failed is seen as what it is.
+        """
+        silent = {place: self._listened - last for place, last in self._late.items()}
+        awaited = {network for (_host, network), seconds in silent.items() if seconds < self.silence}
+        return [
+            place
+            for place, seconds in silent.items()
+            if seconds >= self.silence and (place[1] not in awaited or seconds >= _TOGETHER * self.silence)
+        ]
 
     def _kdump(self) -> dict[str, Json]:
         now = self._now

@@ -92,6 +92,59 @@ def test_who_hears_nobody_on_one_network_says_nothing_about_that_one() -> None:
     assert heard.word("cmp01") == "up"
 
 
+def fail_in_turn(ear: Ear, *places: tuple[str, str]) -> list[list[tuple[str, str]]]:
+    """One place after the other falls silent, 0.4 s apart; what each tick says to be lost."""
+    ear.wait(5)
+    gone: list[tuple[str, str]] = []
+    told = []
+    for number in range(60):
+        if number % 4 == 0 and places[len(gone) :]:
+            gone.append(places[len(gone)])
+        told += ear.wait(0.1, *gone, beat=False)
+        if number % 5 == 0:
+            ear.all_beat(*gone)
+    return [changes.lost for changes in told if changes.lost]
+
+
+def test_a_network_that_fails_is_never_taken_for_the_host_that_happens_to_be_silent_first() -> None:
+    ear = Ear()
+    seen = set()
+
+    def look(tick: t.Callable[[float], Changes] = ear.hearing.tick) -> t.Callable[[float], Changes]:
+        def looked(now: float) -> Changes:
+            changes, heard = tick(now), ear.hearing.look()
+            seen.update(heard.on(host, "storage") for host in HOSTS)
+            return changes
+
+        return looked
+
+    ear.hearing.tick = look()  # type: ignore[method-assign]
+    assert [sorted(lost) for lost in fail_in_turn(ear, *[(host, "storage") for host in HOSTS])] == [
+        [(host, "storage") for host in HOSTS]
+    ]
+    assert seen == {"unknown", "alive"}
+    assert ear.hearing.look().isolated == {"storage"}
+
+
+def test_hosts_that_fail_together_are_lost_together() -> None:
+    ear = Ear(networks=("admin",))
+    assert fail_in_turn(ear, ("cmp01", "admin"), ("cmp02", "admin")) == [[("cmp01", "admin"), ("cmp02", "admin")]]
+    assert [ear.word(host) for host in HOSTS] == ["down", "down", "up"]
+
+
+def test_hosts_that_are_always_late_do_not_keep_a_dead_one_alive() -> None:
+    ear = Ear(networks=("admin",))
+    ear.wait(5)
+    lost = []
+    for number in range(80):
+        if number % 6 == 0:
+            ear.hearing.beat(f"cmp{10 + number // 6 % 4}", "admin", False, 1.0)
+        (changes,) = ear.wait(0.1, beat=False)
+        lost += [number / 10] if ("cmp01", "admin") in changes.lost else []
+    assert len(lost) == 1
+    assert 4 < lost[0] < 5.1
+
+
 def test_a_host_that_is_heard_again_is_news() -> None:
     ear = Ear()
     ear.wait(5)
