@@ -132,10 +132,11 @@ gates-doc: $(CONTROLLER)/.ready tree ## docs/gates.md from the table of the gate
 	@$(PYTHON) tests/tools/gates_doc.py
 
 .PHONY: bench
-bench: $(CONTROLLER)/.ready $(NOVA)/.ready tree ## how fast, against a bare script on the same cloud
-	$(PACKAGES) base multi
+bench: $(CONTROLLER)/.ready $(NOVA)/.ready tree ## how fast; see docs/performance.md
+	$(PACKAGES) base journal libvirt multi
 	@$(PYTHON) tests/bench.py
 	@$(PYTHON) tests/bench_gates.py
+	@$(PYTHON) tests/bench_signals.py
 
 .PHONY: clean
 clean: ## remove build/
