@@ -124,23 +124,26 @@ def test_a_playbook_that_cannot_be_started_ends_the_run_with_its_reason(
 RESPONDER = """
 import sys, threading
 from pathlib import Path
-sys.path[:0] = sys.argv[4:]
+sys.path[:0] = sys.argv[5:]
 from driver import Playbooks
 from opened_runs import Started
 playbooks = Playbooks(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
-started = Started(playbooks, Path(sys.argv[2]))
+started = Started(playbooks, Path(sys.argv[2]), warm=sys.argv[4] == "warm")
+if sys.argv[4] == "warm":
+    started.runs._warm.ready(120)
 print(started.start("cmp01"), flush=True)
 threading.Event().wait()
 """
 
 
+@pytest.mark.parametrize("how", ["cold", "warm"])
 def test_a_run_whose_responder_was_killed_is_taken_up_when_nothing_of_it_can_act_any_more(
-    cloud: Bed, recovery: Recovery, make: Make, tmp_path: Path
+    cloud: Bed, recovery: Recovery, make: Make, tmp_path: Path, how: str
 ) -> None:
     vms = cloud.fill("cmp01", 4)
     cloud.crash("cmp01")
     playbooks = recovery(RACK)
-    given = [str(playbooks.inventory), str(tmp_path), str(cloud.clouds_yaml), *sys.path, str(collections_path())]
+    given = [str(playbooks.inventory), str(tmp_path), str(cloud.clouds_yaml), how, *sys.path, str(collections_path())]
     with subprocess.Popen([sys.executable, "-c", RESPONDER, *given], stdout=subprocess.PIPE, text=True) as responder:
         assert responder.stdout
         first = responder.stdout.readline().strip()
