@@ -48,7 +48,7 @@ class Machine:
         plain = environment.for_runs(str(directory / "url"))
         complete = LocalLauncher(str(self.runs), "localhost,", plain).complete()
         self.warm = Warm(complete, str(self.runs), self.log.append, patience)
-        self.environment = {**plain, **self.warm.variables()}
+        self.environment = plain
         self.number = 0
         self.progress: Progress | None = None
 
@@ -63,7 +63,7 @@ class Machine:
         self.number += 1
         order = Order(f"run{self.number}", (), str(self.play), variables)
         self.progress = Progress(order, "local", self.log.append)
-        launcher = LocalLauncher(str(self.runs), "localhost,", self.environment)
+        launcher = LocalLauncher(str(self.runs), "localhost,", {**self.environment, **self.warm.variables()})
         ended = launcher.run(order, self.progress, canceled)
         said = (launcher.artifacts(order.run_id) / "stdout").read_text(encoding="utf-8")
         assert f"heard: {variables.get('said', 'nothing')}" in said

@@ -40,8 +40,7 @@ class Warm:
     def __init__(self, environment: t.Mapping[str, str], directory: str, say: Say, patience: float = 1.5) -> None:
         self._environment, self._directory, self._say = dict(environment), directory, say
         self._patience = patience
-        # Of a short path: the name of a socket has 107 characters at most.
-        self._socket = tempfile.mkdtemp(prefix="openstack_ha-")
+        self._socket = ""
         self._stopping = threading.Event()
         self._server: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._keep, name="warm", daemon=True)
@@ -50,7 +49,7 @@ class Warm:
         self._write_launcher()
 
     def variables(self) -> dict[str, str]:
-        """What runs need in their environment."""
+        """What runs need in their environment; ask after :meth:`start`."""
         return {
             "PATH": os.pathsep.join([str(self._launcher.parent), self._environment["PATH"]]),
             "OPENSTACK_HA_RESPONDER": str(os.getpid()),
@@ -68,6 +67,8 @@ class Warm:
 
     def start(self) -> None:
         """Begin to load. Until that is done, and if this is not called, runs are started cold."""
+        # Of a short path: the name of a socket has 107 characters at most. The server removes it when it ends.
+        self._socket = tempfile.mkdtemp(prefix="openstack_ha-")
         self._thread.start()
 
     def ready(self, seconds: float = 0.0) -> bool:
@@ -88,7 +89,8 @@ class Warm:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
-        shutil.rmtree(self._socket, ignore_errors=True)
+        if self._socket:
+            shutil.rmtree(self._socket, ignore_errors=True)
 
     def _listens(self) -> bool:
         with socket.socket(socket.AF_UNIX) as server:

@@ -258,3 +258,4 @@ if __name__ == "__main__":
     gc.collect()
     gc.freeze()
     serve(sys.argv[1])
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
