@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor import keeper
+
 ROOT = Path(__file__).resolve().parents[3]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 
@@ -74,6 +76,11 @@ def test_the_program_of_the_monitors_is_flat_because_the_role_copies_files_of_on
     folder = ROOT / "plugins" / "module_utils" / "_monitor"
     assert [path.name for path in folder.iterdir() if path.is_dir() and path.name != "__pycache__"] == []
     assert "__main__.py" in {path.name for path in folder.iterdir()}
+
+
+def test_a_watchdog_is_not_killed_before_it_is_released_or_its_host_would_be_reset() -> None:
+    settings = dict(it.split("=", 1) for it in load("monitor", "vars/main.yml")["__monitor_unit_of_kind"]["watchdog"])
+    assert int(settings["TimeoutStopSec"]) > keeper.LINGER + 10
 
 
 def test_the_roles_keep_their_secrets_in_the_same_place() -> None:
