@@ -41,7 +41,8 @@ def end_with(parent: int) -> None:
 def warm(directory: str, patience: float, arguments: list[str]) -> int | None:
     """Have the server run it; None: it does not.
 
-    :param directory: Where the server has its socket; empty: there is none. :param patience: Seconds to wait for its answer.
+    :param directory: Where the server has its socket; empty: there is none.
+    :param patience: Seconds to wait for its answer.
     """
     if not directory:
         return None
