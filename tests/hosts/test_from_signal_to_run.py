@@ -14,9 +14,9 @@ from driver import until
 
 from hosts.client import HostsBed
 from hosts.deployment import Deployment
+from hosts.journaled import SCOPE, UNSETTLED, assert_recovered, incidents, verdict_on, views
 from hosts.lab import Hosts
 
-SCOPE = "RegionOne"
 VMS = 6
 NETWORKS = ("admin", "storage", "tenant")
 #: The defaults, but for what would take minutes here, and for what the tests before have left in Nova's memory.
@@ -25,7 +25,6 @@ POLICY: dict[str, t.Any] = {
     "budgets": {part: {"per_hour": 1000} for part in ("cloud", "segment", "failure_domain")},
     "networks": {name: {"cidrs": [f"10.{77 + number}.0.0/24"]} for number, name in enumerate(NETWORKS)},
 }
-UNSETTLED = ["open", "held", "recovering", "partial"]
 #: Looks of each responder in which nothing must happen.
 LOOKS = 6
 
@@ -77,12 +76,6 @@ def all_is_well(site: Deployment) -> bool:
     return heard and up and not busy
 
 
-def views(site: Deployment) -> dict[str, dict[str, t.Any]]:
-    """What each responder has journaled of what it hears."""
-    with site.journal() as journal:
-        return {row["name"]: row["view"] for row in journal.observers(SCOPE)}
-
-
 def hears_all(site: Deployment, view: dict[str, t.Any]) -> bool:
     return all(view["networks"].get(name, {}).get("hears") == len(site.lab.hosts) for name in NETWORKS)
 
@@ -93,20 +86,6 @@ def lost(site: Deployment, host: str) -> dict[str, list[str]]:
         name: [network for network, told in view["networks"].items() if host in told.get("lost", ())]
         for name, view in views(site).items()
     }
-
-
-def incidents(site: Deployment, **filters: t.Any) -> list[dict[str, t.Any]]:
-    with site.journal() as journal:
-        return list(journal.incidents(scope=SCOPE, **filters))
-
-
-def verdict_on(site: Deployment, host: str) -> dict[str, t.Any]:
-    """The newest verdict on a host of this test; empty where there is none."""
-    with site.journal() as journal:
-        for run in (one for one in journal.runs(host=host) if one["opened_at"] >= site.began):
-            for verdict in reversed(journal.verdicts(run["id"])):
-                return dict(verdict["result"][host])
-    return {}
 
 
 def some_looks(site: Deployment) -> None:
@@ -138,24 +117,6 @@ def forced_down_at(bed: HostsBed, host: str) -> float:
         for line in bed.api_log()
         if line["path"].endswith(f"/os-services/{key}") and line["body"].get("forced_down")
     )
-
-
-def assert_recovered(site: Deployment, host: str, vms: t.Sequence[str]) -> dict[str, t.Any]:
-    """All VMs run elsewhere, none ever ran twice, and the journal has the whole path; returns the report."""
-    bed = site.bed
-    (incident,) = incidents(site, host=host, kind="host", state="recovered")
-    with site.journal() as journal:
-        # the others say what responders held, or that another one had the claim
-        reports = [dict(journal.report(run_id)) for run_id in journal.runs_of(incident["id"])]
-    (report,) = [one for one in reports if one["hosts"][0]["outcome"] == "recovered"]
-    assert bed.ever_ran_twice() == []
-    assert {vm for name, guests in bed.running().items() if name != host for vm in guests} == set(vms)
-    assert {one["result"][host]["verdict"] for one in report["verdicts"]} == {"recover"}
-    (certificate,) = report["certificates"]
-    assert (certificate["state"], certificate["certificate"]["kind"]) == ("valid", "ipmi")
-    assert {line["server_id"]: line["state"] for line in report["ledger"]} == dict.fromkeys(vms, "verified")
-    assert not site.lab[host].is_on
-    return report
 
 
 def test_a_pulled_plug_is_all_it_takes_for_the_vms_to_be_up_elsewhere(site: Deployment) -> None:

@@ -103,6 +103,8 @@ class Loop:
         self.runs: Starter | None = None
         self.busy: set[str] = set()
         self._recording: set[str] = set()
+        # Hosts about which this process had something written, and that it has not seen well since.
+        self._written: set[str] = set()
         self._suspected: dict[str, float] = {}
         self._told_held: set[str] = set()
         self._sighted: set[str] | None = None
@@ -278,8 +280,8 @@ class Loop:
         now = self.parts.clock()
         later, unripe = self._later(verdicts, now), self._unripe(verdicts, now)
         due = {host: it for host, it in verdicts.items() if host not in later and host not in unripe}
-        self._close(scene, core.heard_again(self.memory, due, suspects))
-        self._close(scene, self._left_open(scene, suspects))
+        self._written.update(core.heard_again(self.memory, due, suspects), self._left_open(scene, suspects))
+        self._close(scene, self._written.difference(suspects))
         news = self._news(due, suspects)
         self._tell(scene, news, due)
         self._act(scene, news, due, suspects)
@@ -352,6 +354,7 @@ class Loop:
             hosts, other = ([host for host in some if host not in self._recording] for some in (hosts, other))
             self.busy.update(hosts)
             self._recording.update(other)
+        self._written.update(hosts, other)
         for group in core.together(hosts, scene.site.segment):
             self.parts.spawn(f"open {group[0]}", functools.partial(self._begin, group, scene.site))
         if other:
@@ -445,20 +448,19 @@ class Loop:
                 told = {key: verdict[key] for key in ("verdict", "gate", "reason", "reaction")}
                 self.parts.tell("verdict", {"host": host, "kind": "host", "segment": scene.site.segment(host), **told})
 
-    def _close(self, scene: Scene, hosts: t.Sequence[str]) -> None:
-        """False alarms end, unless the host was taken out of service meanwhile."""
+    def _close(self, scene: Scene, hosts: t.Collection[str]) -> None:
+        """False alarms end, unless the host was taken out of service meanwhile; those that are being written, later."""
         away = {host for host, service in scene.services.computes.items() if service["forced_down"]}
         with self._lock:
-            back = [host for host in hosts if host not in self.busy | self._recording | away]
-        back = [host for host in back if host not in self._claimed.at_work]
-        if not back:
-            return
-        journal = self.parts.journal
-        for it in journal.incidents(scope=self.parts.scope, kind="host", host=back, state=["open", "held"]):
+            done = {host for host in hosts if host not in self.busy | self._recording | self._claimed.at_work}
+        back = sorted(done - away)
+        journal, open_ = self.parts.journal, ["open", "held"]
+        for it in journal.incidents(scope=self.parts.scope, kind="host", host=back, state=open_) if back else ():
             if journal.set_incident(it["id"], "closed", "it is heard again"):
                 self.parts.say(f"{it['host']}: heard again, closed")
                 body = {"host": it["host"], "kind": "host", "reason": "it is heard again"}
                 self.parts.tell("incident_closed", body, incident_id=it["id"])
+        self._written.difference_update(done)
 
     def _left_open(self, scene: Scene, suspects: t.Container[str]) -> list[str]:
         """Once: hosts that are well, but about which a former process had left an incident open."""

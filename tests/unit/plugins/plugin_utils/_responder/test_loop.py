@@ -226,6 +226,31 @@ def test_a_host_that_answers_is_held_told_once_and_closed_when_it_is_heard_again
     assert it.told[-1][0] == "incident_closed"
 
 
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_host_that_is_heard_again_while_its_verdict_is_being_written_is_closed_all_the_same(
+    it: Set, answers: bool
+) -> None:
+    writing: list[t.Callable[[], None]] = []
+    it.loop.parts.spawn = lambda name, work: writing.append(work)
+    it.kill("cmp01")
+    if answers:  # a verdict that is only to be written down; otherwise one that leads to a run
+        it.sources.answering.add("cmp01")
+    for _look in range(2):
+        it.wait(3)
+        it.loop.step()
+    it.dead.clear()
+    it.sources.answering.add("cmp01")
+    it.wait(1)
+    it.loop.step()
+    assert len(writing) == 1
+    writing.pop()()
+    assert [incident["state"] for incident in it.journal.incidents()] == ["held"]
+    it.wait(1)
+    it.loop.step()
+    assert [incident["state"] for incident in it.journal.incidents()] == ["closed"]
+    assert it.runs.started == []
+
+
 def test_hosts_of_one_segment_are_one_run_and_segments_do_not_wait_for_each_other(it: Set) -> None:
     it.kill("cmp01", "cmp07")
     it.wait(3)
