@@ -15,7 +15,7 @@ from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.c
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.runs import Runs
 
 SCOPE = "RegionOne"
-_VERDICT = {
+_VERDICT: dict[str, t.Any] = {
     "verdict": "recover",
     "gate": None,
     "reason": "dead",

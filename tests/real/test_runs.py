@@ -49,7 +49,7 @@ def test_a_run_that_was_opened_is_taken_over_recovers_the_host_and_leaves_no_sec
     started = make(extra_vars={"harmless": SECRET})
     run_id = started.start("cmp01")
     seen: list[bytes] = []
-    until(lambda: _look(seen) or started.runs.active() == {}, 120)
+    until(lambda: _look(seen) and started.runs.active() == {}, 120)
     end = started.end()
 
     assert (end.run_id, end.hosts, end.status, end.rc) == (run_id, ["cmp01"], "successful", 0), (end, started.log)
@@ -66,8 +66,8 @@ def test_a_run_that_was_opened_is_taken_over_recovers_the_host_and_leaves_no_sec
     assert (started.artifacts / run_id).stat().st_mode & 0o077 == 0
 
 
-def _look(seen: list[bytes]) -> None:
-    """Note arguments and environment of all processes that this one has started."""
+def _look(seen: list[bytes]) -> bool:
+    """Note arguments and environment of all processes that this one has started; tell whether there were some."""
     for pid in children(os.getpid()):
         try:
             found = [Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ")]
@@ -75,6 +75,7 @@ def _look(seen: list[bytes]) -> None:
             continue
         if b"recover_host" in found[0]:
             seen.extend(found)
+    return bool(seen)
 
 
 def test_a_canceled_run_stops_acting_at_once_and_leaves_nothing_behind(cloud: Bed, make: Make) -> None:

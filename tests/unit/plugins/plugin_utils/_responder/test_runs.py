@@ -101,10 +101,15 @@ class Responder:
         with open_journal(self.url) as journal:
             claims.take_over(journal, order.run_id, order.hosts, by or holder.describe(monotonic=0.0))
 
-    def finish(self, order: Order) -> None:
+    def finish(self, order: Order) -> Ended:
         self.take_over(order)
         with open_journal(self.url) as journal:
             _recovery.finish(journal, order.run_id)
+        return Ended("successful", 0)
+
+    def die(self, order: Order) -> Ended:
+        self.take_over(order)
+        return Ended("failed", 137, "killed")
 
     def claimed(self) -> list[str]:
         return [claim["host"] for claim in claims.taken(self.journal, "R")]
@@ -143,7 +148,7 @@ def until_canceled(order: Order, canceled: Canceled) -> Ended:
 
 def test_the_playbook_is_told_which_run_it_is_to_take_over(make: Make, playbook: Playbook) -> None:
     it = make(extra_vars={"evacuate_parallel": 4})
-    playbook.play = lambda order, canceled: (it.finish(order), Ended("successful", 0))[1]
+    playbook.play = lambda order, canceled: it.finish(order)
     run_id = it.start("cmp01", "cmp02", extra={"ask_wait": 1})
     assert it.end() == (run_id, ["cmp01", "cmp02"], "successful", 0, None)
     assert playbook.orders[0].variables == {
@@ -216,7 +221,7 @@ def test_what_is_not_taken_over_in_time_is_canceled(make: Make, playbook: Playbo
 
 def test_a_run_whose_playbook_died_is_lost_and_stays_open_for_the_next(make: Make, playbook: Playbook) -> None:
     it = make()
-    playbook.play = lambda order, canceled: (it.take_over(order), Ended("failed", 137, "killed"))[1]
+    playbook.play = lambda order, canceled: it.die(order)
     run_id = it.start("cmp01")
     assert it.end() == (run_id, ["cmp01"], "lost", 137, "killed")
     assert it.journal.run(run_id)["state"] == "open"
@@ -274,8 +279,7 @@ def test_no_more_than_wanted_are_at_work_at_the_same_time(make: Make, playbook: 
         go.wait(PATIENCE)
         with lock:
             at_work -= 1
-        it.finish(order)
-        return Ended("successful", 0)
+        return it.finish(order)
 
     playbook.play = play
     for number in range(5):
@@ -322,8 +326,7 @@ def test_runs_that_end_within_the_grace_are_not_canceled(make: Make, playbook: P
 
     def play(order: Order, canceled: Canceled) -> Ended:
         stopping.wait(PATIENCE)
-        it.finish(order)
-        return Ended("successful", 0)
+        return it.finish(order)
 
     playbook.play = play
     it.start("cmp01")
@@ -376,7 +379,7 @@ def test_a_journal_that_is_away_at_the_end_is_waited_for(
 
 def test_the_journal_knows_how_a_run_was_started_and_what_it_does(make: Make, playbook: Playbook) -> None:
     it, seen = make(), threading.Event()
-    playbook.play = lambda order, canceled: (seen.wait(PATIENCE), it.finish(order), Ended("successful", 0))[2]
+    playbook.play = lambda order, canceled: (seen.wait(PATIENCE), it.finish(order))[1]
     run_id = it.start("cmp01")
     launch = until(lambda: it.journal.run(run_id)["launch"])
     seen.set()
