@@ -48,12 +48,12 @@ def run(
     config: Config,
     board: Board,
     stop: threading.Event,
-    environment: t.Mapping[str, str] = os.environ,
+    environment: t.Mapping[str, str] | None = None,
     quorate: t.Callable[[], bool] | None = None,
 ) -> None:
     """Take one alert."""
     options = config.section("pacemaker")
-    alert = understand(environment)
+    alert = understand(os.environ if environment is None else environment)
     if alert is not None and re.fullmatch(options["nodes"], alert.node):
         unsure = not alert.reachable and not alert.proven and options["quorum"] == "required"
         if unsure and not _settled(quorate or has_quorum, options["settle"], stop):

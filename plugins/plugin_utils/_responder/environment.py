@@ -36,11 +36,12 @@ def passed_on(given: t.Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def for_runs(journal_file: str, first_on_path: t.Sequence[str] = (), given: t.Mapping[str, str] = os.environ) -> t.Any:
+def for_runs(journal_file: str, first_on_path: t.Sequence[str] = (), given: t.Mapping[str, str] | None = None) -> t.Any:
     """The environment in which playbooks of this collection are run.
 
     :param journal_file: Holds the URL of the journal, see ``options.resolve()``.
     """
+    given = os.environ if given is None else given
     programs = [*first_on_path, str(Path(sys.executable).parent), given.get("PATH", os.defpath)]
     collections = [str(COLLECTIONS), *filter(None, [given.get("ANSIBLE_COLLECTIONS_PATH")])]
     return {

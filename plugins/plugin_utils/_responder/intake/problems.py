@@ -21,10 +21,13 @@ from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.i
 
 try:
     from starlette.exceptions import HTTPException
-    from starlette.requests import ClientDisconnect, Request
+    from starlette.requests import ClientDisconnect
     from starlette.responses import JSONResponse, Response
 except ImportError:
     HTTPException = ClientDisconnect = None  # type: ignore[assignment,misc]  # reported by create_app()
+
+if t.TYPE_CHECKING:
+    from starlette.requests import Request
 
 LOG = logging.getLogger(__name__)
 Handler = t.Callable[["Request"], t.Awaitable["Response"]]

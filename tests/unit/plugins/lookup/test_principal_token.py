@@ -16,7 +16,7 @@ from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.c
 def keys(tmp_path: Path) -> Path:
     """Two master keys: the current one, and the one before it."""
     path = tmp_path / "responder.keys"
-    path.write_text("".join(f"{secrets.token_hex(32)}\n" for _ in range(2)))
+    path.write_text("".join(f"{secrets.token_hex(32)}\n" for _number in range(2)))
     return path
 
 

@@ -42,7 +42,7 @@ class Journal:
         self.ordered: RecoveryError | None = None
 
     def check(self) -> None:
-        if self.ordered:
+        if self.ordered is not None:
             raise self.ordered
 
     def use_reserved(self, run_id: str, host: str, segment: str | None, reason: str) -> None:

@@ -42,8 +42,9 @@ class Site:
     def rereading(self, *levels: Level) -> Rereading:
         return Rereading({HOST: levels or [level(self.bmc, self.pdu)]}, self.pool, self.clock, self.said.append)
 
-    def signs(self, rereading: Rereading, certificate: t.Any = PROVEN) -> list[str]:
+    def signs(self, rereading: Rereading, certificate: t.Any = None) -> list[str]:
         """What a reading that begins now finds."""
+        certificate = certificate or PROVEN
         assert rereading.signs(HOST, certificate) == []
         self.pool.do()
         return rereading.signs(HOST, certificate)

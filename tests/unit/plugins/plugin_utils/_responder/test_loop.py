@@ -102,7 +102,7 @@ class Runs:
         self.error: RecoveryError | None = None
 
     def start(self, run_id: str, hosts: t.Sequence[str]) -> None:
-        if self.error:
+        if self.error is not None:
             raise self.error
         self.started.append((run_id, list(hosts)))
 

@@ -1,1 +1,0 @@
-"""Names of test files are unique within this directory only."""

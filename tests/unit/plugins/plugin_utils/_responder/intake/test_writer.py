@@ -28,7 +28,7 @@ class Journal:
     def accept(self, rows: list[t.Any]) -> list[str]:
         self.begun.release()
         assert self.go_on.wait(PATIENCE)
-        if self.error:
+        if self.error is not None:
             raise self.error
         if {"n": "poison"} in rows:
             raise RuntimeError("cannot write that")

@@ -29,8 +29,10 @@ NEWEST = {"OpenStack-API-Version": "instance-ha 1.3"}
 VM = "b9837317-a5b8-44f4-93b4-45500c562bb8"
 
 
-def post(client: TestClient, body: t.Any, headers: dict[str, str] = PCMK, path: str = "/v1/notifications") -> t.Any:
-    return client.post(path, json=body, headers=headers)
+def post(
+    client: TestClient, body: t.Any, headers: dict[str, str] | None = None, path: str = "/v1/notifications"
+) -> t.Any:
+    return client.post(path, json=body, headers=PCMK if headers is None else headers)
 
 
 def get(client: TestClient, path: str, headers: dict[str, str] | None = None) -> t.Any:

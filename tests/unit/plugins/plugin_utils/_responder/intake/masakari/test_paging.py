@@ -19,8 +19,8 @@ ITEMS = [
 ]
 
 
-def asked(query: str, items: t.Sequence[dict[str, t.Any]] = ITEMS) -> str:
-    found = page(items, QueryParams(query), ("name", "on"), "uuid", "uuid")
+def asked(query: str, items: t.Sequence[dict[str, t.Any]] | None = None) -> str:
+    found = page(ITEMS if items is None else items, QueryParams(query), ("name", "on"), "uuid", "uuid")
     return "".join(item["uuid"] for item in found)
 
 
