@@ -26,7 +26,7 @@ export RUFF_CACHE_DIR := $(CURDIR)/build/ruff
 unexport ANSIBLE_CONFIG PYTHONPATH PYTHONHOME
 
 # What is run once more on the newest ansible-core, besides the unit tests.
-NEWEST_TESTS := tests/unit tests/real/test_collection.py tests/real/test_inventory.py \
+NEWEST_TESTS := tests/unit tests/real/test_collection.py tests/real/test_inventory.py tests/real/test_warm_start.py \
   tests/real/test_recover_host.py::test_all_vms_of_a_dead_host_run_elsewhere_in_their_segment
 
 say = @printf '\n== %s\n' "$(1)"
