@@ -37,6 +37,14 @@ NETWORKS = ("admin", "storage")
 VIEW_EVERY = 2.0  # as the loop of the responder does
 
 
+def share_of_a_core() -> float:
+    """What one more process gets of the machine now, 1.0 when nothing else is at work: divides all times."""
+    began = time.monotonic()
+    spin = "import time\nwhile time.process_time() < 0.5: pass"
+    subprocess.run([sys.executable, "-c", spin], check=True, start_new_session=True)
+    return round(0.5 / (time.monotonic() - began), 2)
+
+
 # -- heartbeats: the side that is measured -------------------------------------------------------------------------
 
 
