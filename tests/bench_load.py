@@ -26,6 +26,7 @@ sys.path.append(str(Path(__file__).with_name("real")))
 from tree import collections_path
 
 sys.path.insert(0, str(collections_path()))
+os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(collections_path())  # for what is started
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor import heartbeat
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.credentials import Credentials, token_of
@@ -236,7 +237,7 @@ def settled(ears: Ears) -> None:
 # -- signals -------------------------------------------------------------------------------------------------------
 
 
-def intake(directory: Path, seconds: float = 20.0, senders: int = 8) -> Json:
+def intake(directory: Path, seconds: float = 20.0, senders: int = 32) -> Json:
     """Signals in a second over TLS into a journal that is flushed to disk: one in a request, and more."""
     import journal_servers
     from bed.tls import server_context

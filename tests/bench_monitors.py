@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -21,6 +22,7 @@ from driver import until
 from monitor_program import Monitor
 
 VMS = 20
+SOURCE = Path(__file__).parents[1] / "plugins/module_utils/_monitor"
 
 
 def told(seconds: t.Sequence[float]) -> Json:
@@ -105,7 +107,7 @@ def monitors(directory: Path, seconds: float = 60.0) -> Json:
              "beats": {network: f"127.0.0.1:{port}" for network, port in ear.ports.items()}}
             for number, ear in enumerate(ears)
         ]  # fmt: skip
-        kinds: dict[str, Json] = {"host": {}, "network": {}, "watchdog": sbd(stack, directory), "process": units()}
+        kinds: dict[str, Json] = {"host": {}, "network": {}, "watchdog": sbd(stack, directory)}
         if not libvirt_site.missing():
             site = stack.enter_context(libvirt_site.libvirt())
             for number in range(1, VMS + 1):
@@ -135,7 +137,7 @@ def idle(started: t.Mapping[str, Monitor], seconds: float) -> Json:
         took, used = time.monotonic() - before[kind][0], made.cpu() - before[kind][1]
         found[kind] = {"mib": round(made.memory() / 2**20, 1), "cpu_percent": round(100 * used / took, 3)}
         print(kind, json.dumps(found[kind]), made.log().strip()[-200:], flush=True)
-    return {"seconds": seconds, "vms": VMS, "kinds": found}
+    return {"vms": VMS, **found}
 
 
 def sbd(stack: contextlib.ExitStack, directory: Path) -> Json:
@@ -147,6 +149,41 @@ def sbd(stack: contextlib.ExitStack, directory: Path) -> Json:
     return {"mode": "sbd", "sbd_pid_file": str(directory / "sbd.pid"), "pause_file": str(directory / "pause")}
 
 
-def units() -> Json:
-    """Three units that are looked at by the kind process."""
-    return {}
+# -- the kind process needs a systemd ------------------------------------------------------------------------------
+
+
+def process(directory: Path, seconds: float = 60.0) -> Json:
+    """The kind process in a container with systemd, which has two of the units that are watched."""
+    from hosts import lab
+
+    reason = lab.missing()
+    if reason:
+        return {"left out": reason}
+    with lab.Hosts() as hosts:
+        (host,) = hosts.start(1)
+        host.copy(SOURCE, "/opt/monitor/openstack_ha_monitor")
+        host.write("/etc/token", "x\n")
+        config: Json = {"host": host.name, "token_file": "/etc/token"}
+        config["process"] = {"units": {"systemd-journald": {}, "dbus": {}}}
+        config["responders"] = [{"name": "ctl1", "url": "http://127.0.0.1:9"}]
+        host.write("/etc/monitor.json", json.dumps(config))
+        program = "python3 -s -m openstack_ha_monitor process --config /etc/monitor.json"
+        host.run(["systemd-run", "--quiet", "--unit=bench", "--setenv=PYTHONPATH=/opt/monitor", *program.split()])
+        time.sleep(10)
+        before, began = inside(host), time.monotonic()
+        time.sleep(seconds)
+        after, took = inside(host), time.monotonic() - began
+        log = host.run(["journalctl", "--unit=bench", "--output=cat", "--no-pager"]).stdout
+    used = (after["ticks"] - before["ticks"]) / os.sysconf("SC_CLK_TCK")
+    found = {"mib": round(after["kib"] / 1024, 1), "cpu_percent": round(100 * used / took, 3)}
+    print(log[-300:], json.dumps(found), flush=True)
+    return found
+
+
+def inside(host: t.Any) -> Json:
+    """What the monitor in a container has used."""
+    pid = host.run(["systemctl", "show", "--property=MainPID", "--value", "bench"]).stdout.strip()
+    status, stat = (host.run(["cat", f"/proc/{pid}/{name}"]).stdout for name in ("status", "stat"))
+    fields = stat.rpartition(")")[2].split()
+    kib = next(it.split()[1] for it in status.splitlines() if it.startswith("VmRSS"))
+    return {"kib": int(kib), "ticks": int(fields[11]) + int(fields[12])}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import datetime
 import http.server
 import json
 import random
@@ -269,7 +270,7 @@ def run_steps(journal: Journal, since: float) -> Json:
 # -- twenty hosts at once --------------------------------------------------------------------------------------
 
 
-def many(directory: Path, hosts: int = 20, rounds: int = 3) -> Json:
+def many(directory: Path, hosts: int = 20, rounds: int = 1) -> Json:
     """So many hosts fall silent at the same moment, each in a segment of its own: as many runs."""
     names = [f"{kind}{number:02d}" for number in range(1, hosts + 1) for kind in ("dead", "well")]
     failed = [name for name in names if name.startswith("dead")]
@@ -297,13 +298,30 @@ def at_once(bed: Bed, directory: Path, segments: Json, failed: list[str], warm: 
             bed.crash(host)
         seen.hosts.pull_plug(*failed)
         until(lambda: lost(seen.journal, *failed), LONG, pause=0.01)
-        accepted = time.monotonic()
+        accepted, wall, cpu = time.monotonic(), time.time(), bench_load.processor(pid_of(seen.responder))
+        until(lambda: len(run_notices(seen.journal)) == len(failed), LONG, pause=0.2)
+        cpu = bench_load.processor(pid_of(seen.responder)) - cpu
+        until(lambda: len(taken_over(seen.journal)) == len(failed), LONG, pause=0.5)
         until(lambda: len(seen.owners.at.get("run_started", ())) == len(failed), LONG)
-        until(lambda: len(taken_over(seen.journal)) == len(failed), LONG)
         return {
-            "runs_started": max(seen.owners.at["run_started"]) - accepted,
+            "runs_opened": max(run["holder"]["monotonic"] for run in seen.journal.runs(limit=1000)) - accepted,
+            "runs_started": max(run_notices(seen.journal)) - wall,
+            "owners_told": max(seen.owners.at["run_started"]) - accepted,
             "playbooks_at_work": max(taken_over(seen.journal)) - accepted,
+            "cpu_of_responder": cpu,
         }
+
+
+def pid_of(made: Responder) -> int:
+    """Of its process."""
+    assert made.process
+    return made.process.pid
+
+
+def run_notices(journal: Journal) -> list[float]:
+    """When owners were to be told of each run, which is when it was handed to its playbook."""
+    made = [it["made_at"] for it in journal.notices(event="run_started")]
+    return [datetime.datetime.fromisoformat(it).timestamp() for it in made]
 
 
 def taken_over(journal: Journal) -> list[float]:
@@ -332,6 +350,7 @@ PARTS: dict[str, t.Callable[[Path], Json]] = {
     "many": many,
     "qemu": bench_monitors.qemu,
     "monitors": bench_monitors.monitors,
+    "process": bench_monitors.process,
     "intake": bench_load.intake,
     "beats": lambda _directory: bench_load.beats(),
     "table": table,
