@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 import ssl
 import subprocess
 import sys
 import typing as t
-import urllib.request
 from pathlib import Path
 
 from bed import tls
@@ -110,12 +111,15 @@ class Deployment:
             until(responder.is_healthy, 120)
 
     def stop(self) -> None:
-        """Stop all responders."""
+        """Let all responders end in their own way, and see to it."""
         for responder in self.responders.values():
             responder.ask_to_stop()
-        for responder in self.responders.values():
-            responder.kill()
-        self.responders = {}
+        try:
+            assert {responder.wait() for responder in self.responders.values()} <= {0}
+        finally:
+            for responder in self.responders.values():
+                responder.kill()
+            self.responders = {}
 
 
 class Responder:
@@ -157,36 +161,32 @@ class Responder:
         if self._process:
             self._process.terminate()
 
-    def kill(self, patience: float = 30) -> None:
-        """See that it is gone: with ``kill -9`` once the patience is over."""
-        if self._process:
-            try:
-                self._process.wait(patience)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+    def wait(self, patience: float = 60) -> int:
+        """Its exit code, once it has ended."""
+        assert self._process is not None
+        return self._process.wait(patience)
 
-    @property
-    def url(self) -> str:
-        """As tests reach it."""
-        return f"https://{self.controller.address(CLOUD)}:{INTAKE}"
+    def kill(self) -> None:
+        """``kill -9``."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+    def connection(self) -> http.client.HTTPSConnection:
+        """A connection that is kept."""
+        context = ssl.create_default_context(cafile=self._site.authority)
+        return http.client.HTTPSConnection(self.controller.address(CLOUD), INTAKE, timeout=10, context=context)
 
     def is_healthy(self) -> bool:
         """Whether it decides; raises with the end of its log when it has ended."""
         assert self._process is not None
         assert self._process.poll() is None, self.log.read_text(errors="replace")[-_TAIL:]
-        return self.get("/healthz")[0] == 200
-
-    def get(self, path: str) -> tuple[int, str]:
-        """Status and body of a GET; 0 where nobody answers."""
-        context = ssl.create_default_context(cafile=self._site.authority)
         try:
-            with urllib.request.urlopen(self.url + path, timeout=10, context=context) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        except OSError as error:
-            return 0, str(error)
+            with contextlib.closing(self.connection()) as connection:
+                connection.request("GET", "/healthz")
+                return connection.getresponse().status == 200
+        except OSError:
+            return False
 
 
 def heartbeats(controller: Controller) -> dict[str, str]:

@@ -3,6 +3,7 @@ real Nova, real BMCs, hosts whose plug is pulled."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import time
@@ -183,6 +184,17 @@ def test_a_switch_that_fails_powers_nobody_off(site: Deployment, network: str) -
     said = {verdict_on(site, host).get("verdict") for host in site.lab.hosts}
     assert said <= {None, "ask", "alert", "hold"}
     assert untouched(site, vms)
+
+
+def test_a_responder_that_is_told_to_end_does_not_wait_for_idle_clients(site: Deployment) -> None:
+    responder = site.responders["ctl3"]
+    with contextlib.closing(responder.connection()) as idle:
+        idle.request("GET", "/healthz")
+        assert idle.getresponse().read()
+        responder.ask_to_stop()
+        assert responder.wait(25) == 0, "30 s is what TLS waits for a client to say good-bye"
+    responder.start()
+    until(responder.is_healthy, 120)
 
 
 _POST = """
