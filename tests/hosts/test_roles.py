@@ -39,7 +39,7 @@ Changed = t.Dict[str, int]
 
 
 # The defaults, but for what would take minutes here.
-POLICY = {
+POLICY: t.Dict[str, t.Any] = {
     "gates": {"start_grace": 1, "cool_down": 0, "power_restored": {"within": 0}},
     "networks": {name: {"cidrs": [f"{NETWORKS[name]}.0/24"]} for name in ("admin", "storage")},
 }
@@ -116,7 +116,8 @@ def _archive(folder: Path) -> Path:
     """The collection, as it is released; what is deployed comes from the same copy."""
     command = [sys.executable, str(ROOT / "tests" / "tools" / "collection_copy.py"), str(folder / "copy")]
     copied = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    build = [Path(sys.executable).with_name("ansible-galaxy"), "collection", "build", "--output-path", folder, copied]
+    galaxy = str(Path(sys.executable).with_name("ansible-galaxy"))
+    build = [galaxy, "collection", "build", "--output-path", str(folder), copied]
     subprocess.run(build, check=True, capture_output=True, env=_environment(folder))
     return next(folder.glob("openstack_ha-recovery-*.tar.gz"))
 
@@ -250,7 +251,7 @@ def test_a_second_run_changes_nothing(deployed: Site) -> None:
 
 def test_check_mode_shows_what_would_change_and_changes_nothing(deployed: Site) -> None:
     held = {host.name: installed(host) for host in (deployed.compute, deployed.controller)}
-    wanted = {"monitor_settings": {"repeat": 45}, "responder_settings": {"look": 3.5}}
+    wanted: t.Dict[str, t.Any] = {"monitor_settings": {"repeat": 45}, "responder_settings": {"look": 3.5}}
     done = deployed.deploy("--check", "--diff", "--limit", f"{COMPUTE},{CONTROLLER}", **wanted)
     assert '+    "repeat": 45,' in done.stdout
     assert "+look: 3.5" in done.stdout
