@@ -117,7 +117,8 @@ def witnesses(case: Case) -> Objection | None:
     against = sorted(name for name, word in said.items() if word == "down")
     contrary = _contrary(case)
     if contrary:
-        return None if _cut_off(case) else case.patiently(_lives(case, contrary))
+        cut_off = _cut_off(case)
+        return None if cut_off else case.patiently(_lives(case, contrary), unknown=cut_off is None)
     needed = needed_witnesses(case)
     if needed is None:
         return case.patiently("it is not known how many responders there are", unknown=True)
@@ -158,9 +159,16 @@ def _lives(case: Case, signs: list[str]) -> str:
     return f"it shows signs of life: {', '.join(signs)}{doubt}"
 
 
-def _cut_off(case: Case) -> bool:
-    """That it lives is no objection where the question is what the loss of some of its networks calls for."""
-    return {LOST, ALIVE} <= {_state(case, name) for name in _networks_of(case)}
+def _cut_off(case: Case) -> bool | None:
+    """Whether it has lost some networks and not others: then what that calls for is the question, not that it lives.
+
+    None: it may have, and be one more that has failed.
+    """
+    states = {_state(case, name) for name in _networks_of(case)}
+    if {LOST, ALIVE} <= states:
+        return True
+    nobody_reports = case.by_hand and case.facts.get("networks") == {}
+    return None if UNKNOWN in states and not nobody_reports else False
 
 
 def _networks_of(case: Case) -> list[str]:

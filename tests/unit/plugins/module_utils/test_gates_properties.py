@@ -308,3 +308,16 @@ def test_an_answer_changes_only_what_was_asked(snapshot: Json, rules: t.Any) -> 
         wanted = "hold" if it["verdict"] == "ask" else it["verdict"]
         assert answered[host]["verdict"] == wanted
         assert answered[host]["gate"] == it["gate"]
+
+
+def test_a_host_that_lives_but_may_have_lost_its_storage_uses_up_the_budget() -> None:
+    """Found by the property above: its reports got lost, and another host was recovered that had been asked about."""
+    it = cloud(1, 3)
+    lost = {name: {"state": "lost", "lost": ["ctl1", "cmp02"], "alive": []} for name in ("admin", "storage")}
+    it["hosts"]["cmp01"]["networks"] = lost
+    it["hosts"]["cmp03"]["signs_of_life"] = ["tcp://192.0.2.1:22"]
+    it["hosts"]["cmp03"]["networks"] = {**lost, "admin": {"state": "alive", "lost": [], "alive": ["ctl1", "cmp02"]}}
+    rules = policy(networks={"admin": {}, "storage": {}}, reactions=RULES[1:2])
+    assert recovered(decide(it, rules)) == set()
+    del it["hosts"]["cmp03"]["networks"]
+    assert recovered(decide(it, rules)) == set()
