@@ -13,6 +13,7 @@ description:
   - Lists recovery runs, newest first, and shows everything the journal knows about one of them.
   - Also lists what waits, which is the hosts that could not be fenced with the time of the next attempt, questions that
     nobody has answered, and orders of operators.
+  - Shows the incidents that have not ended, and the newest signals of monitors with the verdict on each.
   - Fails if the journal is an SQLite file that does not exist, because then the wrong journal was named.
 extends_documentation_fragment:
   - openstack_ha.recovery.attributes
@@ -25,15 +26,16 @@ options:
     type: str
   host:
     description:
-      - Show only runs on this host, by its service host name, which is its name in the inventory.
-      - Without effect if O(run_id) is given.
+      - Show only runs on this host, its incidents and its signals, by its service host name, which is its name in
+        the inventory.
+      - Has no effect on runs if O(run_id) is given.
     type: str
   limit:
-    description: Show at most so many runs. Must be at least 1.
+    description: Show at most so many runs, and so many signals. Must be at least 1.
     type: int
     default: 10
   region_name:
-    description: Of what waits, show only what belongs to this region.
+    description: Of incidents, signals and what waits, show only what belongs to this region.
     type: str
   full:
     description: Also return the O(ignore:report) of the run, or of the newest one if several are shown.
@@ -122,6 +124,41 @@ orders:
   returned: success
   type: list
   elements: dict
+incidents:
+  description: Incidents that have not ended, oldest first.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id: {description: Id of the incident., type: str}
+    scope: {description: The region., type: str}
+    kind: {description: "V(host), V(instance), V(process) or V(network).", type: str}
+    host: {description: The host., type: str}
+    object: {description: "Id of the VM, name of the unit or of the network; empty for a host.", type: str}
+    segment: {description: Its failover segment., type: str}
+    state: {description: "V(open), V(held), V(recovering) or V(partial).", type: str}
+    reason: {description: Why it is in that state., type: str}
+    opened_at: {description: "When it began, UTC.", type: str}
+signals:
+  description: The newest signals that responders have taken, oldest first.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    kind: {description: "V(host), V(instance), V(process), V(network) or V(watchdog).", type: str}
+    host: {description: The host that it is about., type: str}
+    object: {description: "Id of the VM, name of the unit or of the network; empty for a host.", type: str}
+    type: {description: What it says., type: str, sample: openstack_ha.instance.crashed}
+    state: {description: "V(failed), V(ok) or V(unknown).", type: str}
+    reason: {description: What its monitor gave as the reason., type: str}
+    reporter: {description: Who sent it., type: str, sample: "host:cmp03"}
+    received_at: {description: "When it was taken first, UTC.", type: str}
+    repeats: {description: How often the same was said again., type: int}
+    repeat_age: {description: Seconds since it was said last., type: float}
+    verdict: {description: "What was decided about it, null if nothing yet.", type: str}
+    gate: {description: Which gate decided., type: str}
+    verdict_reason: {description: Why., type: str}
+    incident_id: {description: The incident that it belongs to., type: str}
 report:
   description: Everything about one run.
   returned: O(full=true) and there is a run
@@ -164,9 +201,12 @@ report:
       elements: dict
 """
 
+import typing as t
+
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _order_words
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.options import JOURNAL_SPEC
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.rows import Row
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
 
@@ -179,6 +219,7 @@ def run(call: Call) -> Result:
     with open_journal(wanted["journal_url"], create=False) as journal:
         runs = [journal.run(wanted["run_id"])] if wanted["run_id"] else journal.runs(wanted["host"], wanted["limit"])
         result: Result = {"changed": False, "runs": runs, **_waiting(journal, wanted["region_name"])}
+        result.update(_going_on(journal, wanted["region_name"], wanted["host"], wanted["limit"]))
         if wanted["full"] and runs:
             result["report"] = journal.report(runs[0]["id"])
         return result
@@ -188,10 +229,22 @@ def _waiting(journal: Journal, region: str | None) -> Result:
     """What somebody must look at."""
     orders = [{**order, "words": _order_words.words(order)} for order in journal.orders(region)]
     found = {"held": journal.retries(region), "questions": journal.open_questions(region), "orders": orders}
-    return {
-        name: [{key: value for key, value in row.items() if not key.endswith("_mark")} for row in rows]
-        for name, rows in found.items()
-    }
+    return {name: _plain(rows) for name, rows in found.items()}
+
+
+def _going_on(journal: Journal, region: str | None, host: str | None, limit: int) -> Result:
+    """Incidents that have not ended, and what monitors said last."""
+    given = {"scope": region, "host": host}
+    here = {name: value for name, value in given.items() if value is not None}
+    signals = [{**it, "reason": (it["data"] or {}).get("reason")} for it in journal.signals(limit, **here)]
+    return {"incidents": _plain(journal.unended_incidents(**here)), "signals": _plain(signals)}
+
+
+def _plain(rows: t.Iterable[Row]) -> list[Row]:
+    return [
+        {key: value for key, value in row.items() if not key.endswith(("_mark", "_key"))}  # for programs only
+        for row in rows
+    ]
 
 
 TASK = Task(

@@ -123,6 +123,11 @@ class Incidents:
             counts[it["host"]] += (ages.age(self.database, it["opened_mark"], it["opened_at"]) or 0.0) <= within
         return counts
 
+    def unended_incidents(self, **filters: t.Any) -> list[Row]:
+        """Incidents that have not ended and whose columns have these values, oldest first."""
+        query = rows.matching("incidents", filters, ["opened_at", "id"])
+        return rows.rows(self.database, query.where(table("incidents").c.open_key.is_not(None)))
+
     def incidents(self, **filters: t.Any) -> list[Row]:
         """Incidents whose columns have these values (a list or tuple: any of them), oldest first."""
         return rows.rows(self.database, rows.matching("incidents", filters, ["opened_at", "id"]))

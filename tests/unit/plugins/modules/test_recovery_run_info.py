@@ -75,7 +75,8 @@ def test_the_report_is_of_the_newest_run_shown(info: Info, run_ids: list[str]) -
 
 
 def test_a_host_without_runs_has_none(info: Info, run_ids: list[str]) -> None:
-    assert info(host="cmp99", full=True) == {"changed": False, "runs": [], "held": [], "questions": [], "orders": []}
+    nothing: dict[str, t.Any] = {key: [] for key in ("runs", "held", "questions", "orders", "incidents", "signals")}
+    assert info(host="cmp99", full=True) == {"changed": False, **nothing}
 
 
 def test_an_unknown_run_a_missing_journal_and_a_senseless_limit_are_errors(
@@ -112,3 +113,31 @@ def test_what_waits_is_shown_with_the_time_that_is_left(info: Info, url: str) ->
     ]
     elsewhere = info(region_name="S")
     assert (elsewhere["held"], elsewhere["questions"], elsewhere["orders"]) == ([], [], [])
+
+
+def test_incidents_that_have_not_ended_and_the_newest_signals_are_shown(info: Info, url: str) -> None:
+    with open_journal(url) as journal:
+        vm = journal.open_incident("cmp03", "R", "rack1", "instance", "vm-1")["id"]
+        over = journal.open_incident("cmp03", "R", "rack1", "process", "nova-compute")["id"]
+        journal.set_incident(over, "closed", "it is well")
+        journal.accept_signals("R", "ctl1", [_crash("cmp03", "vm-1", 1), _crash("cmp04", "vm-2", 2)])
+        (first,) = journal.signals(host="cmp03")
+        journal.decide_signals([first["id"]], "alert", None, "nobody knows better", vm)
+
+    shown = info(host="cmp03")
+    assert [(it["id"], it["kind"], it["object"], it["state"]) for it in shown["incidents"]] == [
+        (vm, "instance", "vm-1", "open")
+    ]
+    (signal,) = shown["signals"]
+    assert (signal["reason"], signal["verdict"], signal["incident_id"]) == ("qemu died", "alert", vm)
+    assert not [key for row in (signal, *shown["incidents"]) for key in row if key.endswith(("_mark", "_key"))]
+    assert sorted(it["host"] for it in info()["signals"]) == ["cmp03", "cmp04"]
+    assert info(region_name="elsewhere")["signals"] == []
+
+
+def _crash(host: str, vm: str, sequence: int) -> dict[str, t.Any]:
+    return {
+        "source": f"/hosts/{host}/monitors/instance", "event_id": f"event-{sequence}", "kind": "instance",
+        "type": "openstack_ha.instance.crashed", "host": host, "object": vm, "state": "failed", "epoch": "e",
+        "sequence": sequence, "data": {"reason": "qemu died"}, "reporter": f"host:{host}",
+    }  # fmt: skip
