@@ -27,7 +27,7 @@ POLICY: dict[str, t.Any] = {
     "networks": {name: {"cidrs": [f"10.{77 + number}.0.0/24"]} for number, name in enumerate(NETWORKS)},
 }
 #: Looks of each responder in which nothing must happen.
-LOOKS = 6
+LOOKS = 4
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def watched(deployment: Deployment, journal_url: str) -> t.Iterator[Deployment]:
 def site(watched: Deployment) -> Deployment:
     """An empty cloud in which all is well, by the word of every responder."""
     watched.bed.reset()
-    until(lambda: all_is_well(watched), 60)
+    until(lambda: all_is_well(watched), 120)
     watched.began = now()
     return watched
 
@@ -183,6 +183,18 @@ def test_a_switch_that_fails_powers_nobody_off(site: Deployment, network: str) -
     some_looks(site)
     said = {verdict_on(site, host).get("verdict") for host in site.lab.hosts}
     assert said <= {None, "ask", "alert", "hold"}
+    assert untouched(site, vms)
+
+
+def test_hosts_that_lose_their_storage_together_are_asked_about(site: Deployment) -> None:
+    together = ["cmp01", "cmp02"]
+    vms = site.bed.fill("cmp01", VMS)
+    site.lab.networks.fail("storage", together)
+    for host in together:
+        site.lab[host].cut("storage")
+    until(lambda: [verdict_on(site, host).get("verdict") for host in together] == ["ask", "ask"], 120)
+    some_looks(site)
+    assert {verdict_on(site, host)["gate"] for host in together} == {"budget"}
     assert untouched(site, vms)
 
 
