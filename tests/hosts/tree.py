@@ -27,6 +27,7 @@ PACKAGES = (
     "systemd",
     "systemd-sysv",
 )
+_SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
 _COMMAND = (
     "mmdebstrap",
     "--variant=minbase",
@@ -52,7 +53,7 @@ def _build(packages: t.Sequence[str], folder: Path) -> None:
     shutil.rmtree(new, ignore_errors=True)
     print(f"Making the tree of the hosts with {' '.join(packages)}", flush=True)
     made = subprocess.run(
-        [*_COMMAND, f"--include={','.join(packages)}", SUITE, new],
+        [*_COMMAND, *_proxies(), f"--include={','.join(packages)}", SUITE, new, *_sources()],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -64,3 +65,14 @@ def _build(packages: t.Sequence[str], folder: Path) -> None:
     # each host is to have an identity of its own
     (new / "etc" / "machine-id").write_text("")
     new.rename(folder)
+
+
+def _proxies() -> list[str]:
+    """How this machine gets at packages, where that is not the direct way."""
+    settings = subprocess.run(["apt-config", "dump", "Acquire"], capture_output=True, text=True, check=False).stdout
+    return [f"--aptopt={line.rstrip(';')}" for line in settings.splitlines() if "::Proxy " in line]
+
+
+def _sources() -> list[Path]:
+    """Where this machine gets its packages, if it is of the same release; otherwise mmdebstrap knows where from."""
+    return [path for path in _SOURCES if path.exists() and f"{SUITE} " in path.read_text()][:1]
