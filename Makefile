@@ -45,7 +45,7 @@ demo: $(CONTROLLER)/.ready $(NOVA)/.ready tree ## a cloud, VMs, a host whose plu
 .PHONY: test
 test: packages lint sanity test-ansible test-newest ## all checks and tests
 	$(call say,pytest: unit tests)
-	@$(PYTEST) tests/unit
+	@$(PYTEST) -n 2 tests/unit
 	$(call say,stories on the simulator)
 	@$(PYTHON) tests/tools/stories.py
 	$(call say,pytest: tests against real Nova and real BMCs and databases)
@@ -57,7 +57,7 @@ packages:
 
 .PHONY: test-unit
 test-unit: $(CONTROLLER)/.ready ## unit tests: no network, no root
-	@$(PYTEST) tests/unit
+	@$(PYTEST) -n 2 tests/unit
 
 .PHONY: test-real
 test-real: packages $(CONTROLLER)/.ready $(NOVA)/.ready ## tests against real Nova, BMCs and databases
