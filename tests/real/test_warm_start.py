@@ -115,7 +115,7 @@ def test_when_code_or_configuration_change_the_server_loads_them_anew(machine: M
     assert machine.warm.pid() == server
 
 
-@pytest.mark.parametrize("how", ["cancel", "kill the launcher"])
+@pytest.mark.parametrize("how", ["cancel", "kill the launcher", "kill the minder"])
 def test_a_warm_run_can_be_ended_and_leaves_nothing_behind(machine: Machine, how: str) -> None:
     machine.start_server()
     over = threading.Event()
@@ -126,6 +126,8 @@ def test_a_warm_run_can_be_ended_and_leaves_nothing_behind(machine: Machine, how
             seen.extend(children(os.getpid()))
             if how == "kill the launcher":
                 kill([pid for pid in seen if b"warm_launcher" in Path(f"/proc/{pid}/cmdline").read_bytes()])
+            if how == "kill the minder":
+                kill([pid for pid in seen if _parent(pid) == machine.warm.pid()])
             over.set()
         return "enough" if over.is_set() and how == "cancel" else None
 
@@ -134,7 +136,12 @@ def test_a_warm_run_can_be_ended_and_leaves_nothing_behind(machine: Machine, how
     assert (ended.status, ended.reason) == ("canceled", "enough") if how == "cancel" else ended.status == "failed"
     server = machine.warm.pid()
     until(lambda: [pid for pid in children(t.cast(int, server)) if alive(pid)] == [], 60)
+    until(lambda: [pid for pid in seen if pid != server and alive(pid)] == [], 60)
     assert machine.run() == (Ended("successful", 0), True)
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
 
 
 def test_the_server_ends_with_its_responder(machine: Machine) -> None:

@@ -29,6 +29,7 @@ from pathlib import Path
 _COLLECTION = Path(__file__).parents[3]
 _NAME = "ansible_collections.openstack_ha.recovery"
 _PLUGINS = f"{_NAME}.plugins"
+_LAUNCHER = f"{_PLUGINS}.plugin_utils._responder.warm_launcher"
 _PATIENCE = 10.0  # seconds for a launcher to say what it wants
 _GRACE = 10.0  # seconds for ansible-playbook to end by itself
 _TRACEBACK = 250
@@ -91,6 +92,7 @@ def load() -> None:
         loader.action_loader.get(f"ansible.builtin.{name}", class_only=True)
     for name in _OTHERS:
         _import_if_there(name)
+    importlib.import_module(_LAUNCHER)
     # All tables, which are made when the first one is asked for.
     importlib.import_module(f"{_PLUGINS}.module_utils._journal.schema").table("runs")
 
@@ -176,10 +178,11 @@ def _minded(connection: socket.socket) -> int:
     connection.sendall(b"y" if _can_run(job) else b"n")
     if connection.recv(1) != b"g":
         return 0
+    minder = os.getpid()
     pid = os.fork()
     if pid == 0:
         connection.close()
-        _become_playbook(job, files)
+        _become_playbook(job, files, minder)
     for file in files:
         os.close(file)
     connection.sendall(str(_wait(pid, connection)).encode())
@@ -206,9 +209,11 @@ def _fixed(environment: t.Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if _READ_AT_START.match(name)}
 
 
-def _become_playbook(job: dict[str, t.Any], files: list[int]) -> t.NoReturn:
+def _become_playbook(job: dict[str, t.Any], files: list[int], minder: int) -> t.NoReturn:
     code = _TRACEBACK
     try:
+        # Nobody would end it any more, and while it lives nobody else takes its claims.
+        sys.modules[_LAUNCHER].end_with(minder)
         os.setsid()
         for number, file in enumerate(files):
             os.dup2(file, number)
