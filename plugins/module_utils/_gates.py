@@ -10,6 +10,7 @@ asked in the order of :data:`GATES`; the first that objects decides.
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import typing as t
 
@@ -22,6 +23,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates_scene
     Snapshot,
 )
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates_table import GATES, INPUTS, Gate
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._networks import LOST, state
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import defaults
 
 Json = t.Dict[str, t.Any]
@@ -63,10 +65,24 @@ def question(gate: str, reason: str) -> str:
 
 
 def storms(snapshot: Snapshot, policy: Policy | None = None) -> list[str]:
-    """Where too many hosts are silent now: in the cloud, in which segments. Empty: no storm."""
+    """Where too many hosts are silent now: in the cloud, in which segments, on which networks. Empty: no storm."""
     scene = Scene(snapshot, defaults() if policy is None else policy)
     places = [None, *scene.silence.segments()]
-    return sorted({place for segment in places for place in crowded(scene, segment)})
+    return sorted({place for segment in places for place in crowded(scene, segment)} | set(_cut(scene)))
+
+
+def _cut(scene: Scene) -> t.Iterator[str]:
+    """The networks that too many hosts have lost: when their switch returns, the last ones are not the broken ones."""
+    rules, total = scene.gates["mass_silence"], len(scene.hosts)
+    lost = collections.Counter(
+        name
+        for facts in scene.hosts.values()
+        for name, report in (facts.get("networks") or {}).items()
+        if state(report) == LOST
+    )
+    for name, hosts in sorted(lost.items()):
+        if hosts >= rules["hosts"] and hosts * 100 >= rules["percent"] * total:
+            yield f"{hosts} of {total} on network {name}"
 
 
 class _Row:

@@ -84,7 +84,7 @@ class Scene:
         """
         found = set(more)
         for host in self.site.hosts():
-            cut_off = any(self.heard.on(host, network) == LOST for network in self._watched())
+            cut_off = any(self.heard.seems_lost(host, network) for network in self._watched())
             if cut_off or self.silent(host) or host in self.heard.kdump:
                 found.add(host)
         found.update(host for host, said in self._reporters.items() if DOWN in said.values())

@@ -27,6 +27,8 @@ UP, DOWN = "up", "down"
 GAP = 0.5
 #: A host is lost after so many times the silence, though there are always others that are late.
 _TOGETHER = 2
+#: For so many times the silence after one has come back, those that have not are given time to come back, too.
+_RETURN = 2
 #: A crash kernel says every ten seconds that it is at work; after an hour none is.
 _DUMP_FORGOTTEN = 3600.0
 
@@ -57,6 +59,7 @@ class Heard:
 
     :param states: ``alive`` or ``lost`` by network and host; what is in none is not known.
     :param isolated: The networks on which nobody is heard: nothing is said about hosts there.
+    :param returning: The networks that hosts have just come back on: nobody is said to be lost there.
     :param armed: Hosts whose agents were heard since the last sighting was journaled, and whether these were armed.
     """
 
@@ -67,6 +70,7 @@ class Heard:
     up_for: dict[str, float]
     kdump: dict[str, Json]
     watching_for: float
+    returning: frozenset[str] = frozenset()
 
     def raw(self, host: str) -> str:
         """What it looks like from here, though it may be this responder that hears nothing."""
@@ -75,7 +79,11 @@ class Heard:
     def on(self, host: str, network: str) -> str:
         """What may be said of a host on a network: nothing, where nobody at all is heard."""
         state = self.states[network].get(host, UNKNOWN)
-        return UNKNOWN if state == LOST and network in self.isolated else state
+        return UNKNOWN if state == LOST and network in self.isolated | self.returning else state
+
+    def seems_lost(self, host: str, network: str) -> bool:
+        """Whether there is something to decide about, though it may only be late in coming back."""
+        return self.states[network].get(host) == LOST and network not in self.isolated
 
     def word(self, host: str) -> str:
         """What this responder says as a witness."""
@@ -90,9 +98,12 @@ class Heard:
         states = self.states[network]
         if network in self.isolated:
             return {"hears": 0}
-        lost = [host for host in hosts if states.get(host) == LOST]
+        silent = [host for host in hosts if states.get(host) == LOST]
         unknown = [host for host in hosts if host not in states]
-        return {"hears": len(hosts) - len(lost) - len(unknown), "lost": lost, "unknown": unknown}
+        hears = len(hosts) - len(silent) - len(unknown)
+        if network in self.returning:
+            return {"hears": hears, "lost": [], "unknown": sorted(unknown + silent)}
+        return {"hears": hears, "lost": silent, "unknown": unknown}
 
 
 def said(view: Json, host: str) -> dict[str, str]:
@@ -144,6 +155,8 @@ class Hearing:
         self._late: collections.OrderedDict[Place, float] = collections.OrderedDict()
         self._lost: dict[Place, float] = {}
         self._alive: collections.Counter[str] = collections.Counter()
+        #: When a lost host was last heard again, by network.
+        self._returned: dict[str, float] = {}
         self._agents: dict[str, _Agent] = {}
         self._sighted: set[str] = set()
         self._dumps: dict[str, tuple[float, float]] = {}
@@ -164,7 +177,8 @@ class Hearing:
             return
         place = (host, network)
         with self._lock:
-            self._lost.pop(place, None)
+            if self._lost.pop(place, None) is not None:
+                self._returned[network] = self._listened
             silent = self._fresh.pop(place, None) is None and self._late.pop(place, None) is None
             if silent:
                 self._back.append(place)
@@ -201,6 +215,8 @@ class Hearing:
     def look(self) -> Heard:
         """All that is known at this moment."""
         with self._lock:
+            # When a switch returns, hosts are heard again one after the other: the last ones are not the dead ones.
+            settle = _RETURN * self.silence
             states: dict[str, dict[str, str]] = {network: {} for network in self.networks}
             for places, state in ((self._fresh, ALIVE), (self._late, ALIVE), (self._lost, LOST)):
                 for host, network in places:
@@ -209,6 +225,7 @@ class Hearing:
                 networks=self.networks,
                 states=states,
                 isolated=frozenset(network for network in self.networks if self._alive[network] <= 0),
+                returning=frozenset(network for network, at in self._returned.items() if self._listened - at < settle),
                 armed={host: self._agents[host].armed for host in self._sighted},
                 up_for={host: it.up_for + self._now - it.at for host, it in self._agents.items()},
                 kdump=self._kdump(),

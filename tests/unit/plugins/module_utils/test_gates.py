@@ -205,6 +205,17 @@ def test_where_too_many_are_silent_can_be_asked_by_itself() -> None:
     assert storms(cloud(1, 2, 3), policy(gates__mass_silence__hosts=4)) == []
 
 
+def test_a_network_that_many_have_lost_is_a_storm_though_they_live() -> None:
+    for number, expected in ((2, []), (3, ["3 of 10 on network storage"])):
+        it = cloud()
+        for host in sorted(it["hosts"])[:number]:
+            it["hosts"][host]["networks"] = {
+                "admin": {"state": "alive", "lost": [], "alive": ["ctl1"]},
+                "storage": {"state": "lost", "lost": ["ctl1", "ctl2"], "alive": []},
+            }
+        assert storms(it) == expected
+
+
 def test_an_order_that_raises_the_budget_lets_several_be_recovered_together() -> None:
     two = cloud(3, 7)
     assert {host: it["verdict"] for host, it in decide(two).items()} == {"cmp03": "ask", "cmp07": "ask"}

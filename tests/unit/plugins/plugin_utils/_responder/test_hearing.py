@@ -228,3 +228,18 @@ def test_a_crash_kernel_is_remembered_until_its_host_is_heard_again() -> None:
     assert (round(dump["for"], 3), round(dump["last"], 3)) == (5.0, 1.0)
     ear.hearing.beat("cmp01", "admin", False, 1.0)
     assert ear.hearing.look().kdump == {}
+
+
+def test_when_a_switch_returns_the_hosts_that_are_heard_last_are_not_the_broken_ones() -> None:
+    ear = Ear()
+    cut = tuple((host, "storage") for host in HOSTS)
+    ear.wait(5)
+    ear.wait(10, *cut)
+    ear.wait(1, *cut[:1])  # all are back but cmp01
+    seen = ear.hearing.look()
+    assert (seen.on("cmp01", "storage"), seen.on("cmp02", "storage")) == ("unknown", "alive")
+    assert hearing.said(seen.view(HOSTS), "cmp01") == {"admin": "alive", "storage": "unknown"}
+    assert seen.seems_lost("cmp01", "storage")
+    ear.wait(5, *cut[:1])
+    assert ear.hearing.look().on("cmp01", "storage") == "lost"
+    assert hearing.said(ear.hearing.look().view(HOSTS), "cmp01") == {"admin": "alive", "storage": "lost"}
