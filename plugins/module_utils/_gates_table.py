@@ -63,7 +63,9 @@ def _fact(name: str, meaning: str) -> Input:
 
 def _ordered(value: t.Any) -> t.Any:
     """The same whoever wrote it: the verdict is compared byte for byte."""
-    return dict(sorted(value.items())) if isinstance(value, dict) else value
+    if not isinstance(value, dict):
+        return value
+    return {name: _ordered(it) for name, it in sorted(value.items())}
 
 
 def _seen(name: str, meaning: str) -> Input:

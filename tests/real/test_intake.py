@@ -229,7 +229,7 @@ pieces = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(pieces, max_size=8))
 def test_no_bytes_on_the_connection_make_it_fail(sturdy: intake_process.Intake, sent: list[bytes]) -> None:
     received = told(sturdy, b"".join(sent))
@@ -282,7 +282,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[t.Any]:
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_it_does_what_it_says_of_itself_and_never_fails(described: t.Any, mode: GenerationMode, data: t.Any) -> None:
     operation = data.draw(st.sampled_from(["/v1/signals"] * 8 + ["/healthz", "/metrics"]))

@@ -112,7 +112,7 @@ class _Sender(threading.Thread):
     def _look(self) -> float:
         """Send what is due; return in how many seconds something else will be."""
         try:
-            waits = [self._handle(notice) for notice in self._mine()]
+            waits = [self._deliver(notice) for notice in self._mine()]
         except RecoveryError as error:
             self._say(f"{self.name}: {error.message}")
             return _LOOK
@@ -121,7 +121,7 @@ class _Sender(threading.Thread):
     def _mine(self) -> list[Json]:
         return [it for it in self._journal.pending_notices(self._scope) if it["target"] == self.target]
 
-    def _handle(self, notice: Json) -> float:
+    def _deliver(self, notice: Json) -> float:
         """Send one notice if it is due; return in how many seconds it is, in any case."""
         due_in = DUE[min(notice["attempts"], len(DUE) - 1)] - (notice["age"] or 0.0)
         if due_in > 0:

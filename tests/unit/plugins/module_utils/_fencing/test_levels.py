@@ -3,8 +3,9 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from unit.fakes.profiles import examples
 from unit.plugins.module_utils._fencing.fencing_fakes import Clock, FakeDevice, broken, fake_world, level
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import LeaseLost
@@ -293,7 +294,7 @@ devices = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(st.lists(devices, min_size=1, max_size=3), min_size=1, max_size=3), st.integers(1, 3))
 def test_proof_is_given_only_when_every_device_of_the_level_is_truly_off(
     layout: list[list[dict[str, t.Any]]], tries: int

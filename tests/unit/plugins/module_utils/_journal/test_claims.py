@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from unit.fakes.profiles import examples
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import LeaseLost
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims, holder
@@ -336,4 +337,4 @@ class Claims(RuleBasedStateMachine):
 
 
 TestClaims = Claims.TestCase
-TestClaims.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestClaims.settings = settings(examples(40), stateful_step_count=25)

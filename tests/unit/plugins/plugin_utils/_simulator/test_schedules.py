@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
-from hypothesis import event, given, note, settings
+from hypothesis import event, given, note
 from hypothesis import strategies as st
 from unit.fakes.profiles import examples
 from unit.fakes.referee import Referee
@@ -45,7 +45,7 @@ def _calm_clouds(draw: t.Callable[..., t.Any]) -> Json:
 
 
 @given(_calm_clouds(), st.sampled_from(("die", "hang", "crash")))
-@settings(max_examples=10, deadline=None)
+@examples(10)
 def test_a_single_lost_host_is_recovered_in_any_cloud_so_that_doing_nothing_is_no_way_out(
     cloud: Json, how: str
 ) -> None:

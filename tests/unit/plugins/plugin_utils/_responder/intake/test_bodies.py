@@ -10,6 +10,7 @@ import typing as t
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from unit.fakes.profiles import examples
 
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.intake import bodies
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.intake.problems import Problem
@@ -22,6 +23,7 @@ values = st.recursive(
 )
 
 
+@examples(100)
 @given(values, st.booleans())
 def test_what_is_read_can_be_kept_and_what_cannot_be_kept_is_refused(value: t.Any, escaped: bool) -> None:
     body = json.dumps(value, ensure_ascii=escaped).encode("utf-8", "surrogatepass")

@@ -9,6 +9,7 @@ import typing as t
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from unit.fakes.profiles import examples
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import states
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor import event as events
@@ -136,6 +137,7 @@ json_values = st.recursive(
 )
 
 
+@examples(100)
 @given(
     st.fixed_dictionaries(
         {},
