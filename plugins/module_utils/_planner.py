@@ -35,6 +35,9 @@ class Vm:
     :param zone: Availability zone it is pinned to (``zone_is_pinned``) or merely was in.
     :param need: Resource class → amount, from its Placement allocation.
     :param floor: Evacuation records with ids up to this one belong to the past.
+    :param method: How it is rescued, in the policy's words. :param deadline: Seconds that its owner has to rescue it
+        before ``otherwise`` is done. :param group: Its restart group. :param after: The groups that are started before
+        it. :param ready: When it counts as ready, see :mod:`_restart_order`. :param because: What the policy says.
     """
 
     id: str
@@ -53,6 +56,13 @@ class Vm:
     zone_is_pinned: bool = False
     target: str | None = None
     floor: int = 0
+    method: str = "evacuate"
+    otherwise: str | None = None
+    deadline: float | None = None
+    group: str | None = None
+    after: tuple[str, ...] = ()
+    ready: dict[str, t.Any] | None = None
+    because: str = ""
 
 
 @dataclasses.dataclass
@@ -105,7 +115,7 @@ def _importance(vm: Vm) -> tuple[t.Any, ...]:
 
 
 def _line(order: int, vm: Vm, targets: list[Host], method: str, room: Room, groups: list[Group]) -> dict[str, t.Any]:
-    line = {**dataclasses.asdict(vm), "order": order, "method": "evacuate", "alternates": []}
+    line = {**dataclasses.asdict(vm), "after": list(vm.after), "order": order, "alternates": []}
     if vm.step not in ("evacuate", "follow"):
         return line
     candidates = _candidates(vm, targets, method, groups)
