@@ -203,6 +203,75 @@ _SEGMENTS = _named(
     ),
 )
 
+_THEN = _choice(
+    "What follows where restarts did not help and the host is out of service: `alert`, a person decides; `migrate`, its "
+    "protected VMs are moved away alive; `recover`, the gates are asked whether the host is to be fenced and recovered, "
+    "with no person as a witness.",
+    "alert",
+    "alert",
+    "migrate",
+    "recover",
+)
+
+_PROCESSES = _section(
+    "What follows when a service of a compute host fails and restarts by its monitor did not help; docs/processes.md.",
+    then=_THEN,
+    disable={
+        "description": "Whether nova-compute of the host is disabled, so that nothing new is scheduled there.",
+        "type": "boolean",
+        "default": True,
+    },
+    units=_named(
+        "What is different for single units, by their names as `nova-compute.service`; a key that is not given is as "
+        "above.",
+        _unset(
+            _section(
+                "One unit.",
+                then=_THEN,
+                disable={"description": "Whether nova-compute of the host is disabled.", "type": "boolean"},
+            )
+        ),
+    ),
+    restart=_section(
+        "A last restart by the playbook, over SSH to the address that the inventory has for the host.",
+        over_ssh={
+            "description": "Whether it is tried. Without it the restarts by the monitor are all there are.",
+            "type": "boolean",
+            "default": False,
+        },
+        settle=_seconds("How long the unit must run after it to count as well.", 20, 1, 600),
+    ),
+    healthy_for=_seconds(
+        "How long the service must be well before a host that was disabled for it is enabled again.", 300, 0, _DAY
+    ),
+    at_once=_number(
+        "Hosts out of service for their services at the same time; for more, people are told and nothing is done.",
+        "hosts",
+        3,
+        1,
+        10000,
+    ),
+    at_once_percent=_percent("The same as a share of the hosts; less than one host counts as one.", 20),
+)
+
+_DRAIN = _section(
+    "How the VMs of a host that lives are moved away alive; docs/networks.md.",
+    vms=_choice("Which ones: those that the policy protects, or all.", "protected", "protected", "all"),
+    parallel=_number("Moved at once.", "VMs", 4, 1, 1000),
+    per_target=_number("Moved at once to one target host.", "VMs", 2, 1, 1000),
+    vm_timeout=_seconds("After so long a live migration is aborted.", 900, 10, _DAY),
+    fallback=_choice(
+        "What follows where a running VM cannot be moved alive: `none`, it stays where it is; `cold_migrate`, it is "
+        "shut down, moved and started again.",
+        "none",
+        "none",
+        "cold_migrate",
+    ),
+    powered_off=_choice(
+        "VMs that are powered off: `leave` them, or `cold_migrate` them.", "leave", "leave", "cold_migrate"
+    ),
+)
+
 SCHEMA: Json = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "ha_policy.yml of the Ansible collection openstack_ha.recovery",
@@ -226,6 +295,8 @@ SCHEMA: Json = {
             ),
             answer_valid=_seconds("How long an answer may be used after it was given.", 900, 1, _DAY),
         ),
+        processes=_PROCESSES,
+        drain=_DRAIN,
         vms=_section(
             "VMs of segments that say nothing themselves.",
             protect={

@@ -33,16 +33,17 @@ def page_text(page: str) -> str:
 def table(section: Json) -> str:
     """One line for each key of a section."""
     head = ["| key | values | default | meaning |", "|---|---|---|---|"]
-    lines = [f"| `{key}` | {values(it)} | {default(it)} | {it['description']} |" for key, it in keys(section)]
+    found = [(f"`{key}`", values(it), default(it, needed), it["description"]) for key, it, needed in keys(section)]
+    lines = [f"| {' | '.join(cells)} |" for cells in found]
     return "\n".join(head + lines) + "\n"
 
 
-def keys(schema: Json, path: str = "") -> t.Iterator[tuple[str, Json]]:
-    """All keys below, with their paths."""
+def keys(schema: Json, path: str = "") -> t.Iterator[tuple[str, Json, bool]]:
+    """All keys below, with their paths, and whether they must be given."""
     for key, it in schema.get("properties", {}).items():
         here = f"{path}{key}"
         if not it.get("properties"):
-            yield here, it
+            yield here, it, key in schema.get("required", [])
         yield from keys(it, f"{here}.")
     if isinstance(schema.get("additionalProperties"), dict):
         yield from keys(schema["additionalProperties"], f"{path}NAME.")
@@ -62,10 +63,10 @@ def values(schema: Json) -> str:
     return "mapping of names" if schema["type"] == "object" else "list"
 
 
-def default(schema: Json) -> str:
+def default(schema: Json, needed: bool) -> str:
     """What holds without it."""
     if schema.get("default") is None:
-        return "must be given" if "enum" in schema else "-"
+        return "must be given" if needed else "-"
     return f"`{json.dumps(schema['default']).strip(chr(34))}`"
 
 

@@ -125,7 +125,7 @@ SECONDS = "must be a whole number of seconds from"
 REFUSED = [
     # keys
     ("gats: {}", "gats: unknown key. Did you mean 'gates'?"),
-    ("zzzzzz: 1", "zzzzzz: unknown key. Known keys here: ask, budgets, gates, networks, reactions, segments, vms."),
+    ("zzzzzz: 1", f"zzzzzz: unknown key. Known keys here: {', '.join(sorted(SCHEMA['properties']))}."),
     ("gates: {cool_dwn: 1}", "gates.cool_dwn: unknown key. Did you mean 'cool_down'?"),
     ("gates: {kdump: {time: 1}}", "gates.kdump.time: unknown key. Did you mean 'timeout'?"),
     ("budgets: {clowd: {}}", "budgets.clowd: unknown key. Did you mean 'cloud'?"),
@@ -337,6 +337,16 @@ FULL = yaml.safe_load(
     segments:
       rack1: {networks: [admin], reactions: [{lost: [admin], alive: [], reaction: ask}]}
     ask: {wait: 60, default: hold, answer_valid: 600}
+    processes:
+      then: migrate
+      disable: true
+      units: {libvirtd.service: {then: recover, disable: false}}
+      restart: {over_ssh: true, settle: 30}
+      healthy_for: 600
+      at_once: 4
+      at_once_percent: 30
+    drain:
+      {vms: all, parallel: 8, per_target: 4, vm_timeout: 300, fallback: cold_migrate, powered_off: cold_migrate}
     vms: {protect: false, priority: 100}
     """
 )
@@ -350,7 +360,13 @@ def places(value: t.Any, place: Place = ()) -> t.Iterator[Place]:
 
 
 PLACES = list(places(FULL))
-NAMED = {("networks",), ("segments",), ("budgets", "segments"), ("budgets", "failure_domains")}
+NAMED = {
+    ("networks",),
+    ("segments",),
+    ("budgets", "segments"),
+    ("budgets", "failure_domains"),
+    ("processes", "units"),
+}
 #: Places whose key is a word of the schema, not a name that the operator gives.
 KEYED = [place for place in PLACES if isinstance(place[-1], str) and place[:-1] not in NAMED]
 
