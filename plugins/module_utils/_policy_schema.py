@@ -204,9 +204,8 @@ _SEGMENTS = _named(
 )
 
 _THEN = _choice(
-    "What follows where restarts did not help and the host is out of service: `alert`, a person decides; `migrate`, its "
-    "protected VMs are moved away alive; `recover`, the gates are asked whether the host is to be fenced and recovered, "
-    "with no person as a witness.",
+    "What follows where restarts did not help: `alert`, a person decides; `migrate`, the protected VMs of the host are "
+    "moved away alive; `recover`, the gates are asked whether it is to be fenced and recovered, and no person vouches.",
     "alert",
     "alert",
     "migrate",
