@@ -149,8 +149,12 @@ def _host_itself(case: Case) -> Objection | None:
         return Objection("hold", f"a run is at work on {case.name} itself")
     if case.host.get("forced_down"):
         return Objection("hold", f"{case.name} is forced down in Nova: it is recovered as a host, or was")
-    if case.host.get("host_incident") in ("open", "held", "recovering", "partial"):
-        return Objection("hold", f"{case.name} itself may have failed (its incident is {case.host['host_incident']})")
+    incident = case.host.get("host_incident")
+    if incident in ("recovering", "partial"):
+        return Objection("hold", f"{case.name} itself has failed (its incident is {incident})")
+    # A host without nova-compute is suspected, too, because Nova misses it; that it is heard tells them apart.
+    if incident in ("open", "held") and case.host.get("heard") is None and case.scene.get("caller") != OPERATOR:
+        return Objection("hold", f"{case.name} itself may have failed (its incident is {incident})")
     if case.host.get("heard") is False:
         return Objection("hold", f"{case.name} is silent; if it stays so, that is an incident of the host")
     return None
@@ -166,7 +170,7 @@ def _service(case: Case) -> Objection | None:
     if status == "disabled" and ours is None:
         why = case.host.get("disabled_reason") or "no reason given"
         return Objection(
-            "alert", f"{case.unit}: {_said(case)}; nova-compute of {case.name} is disabled already ({why})"
+            "alert", f"{case.unit}: {_said(case)}; {case.name} is out of service already ({why})"
         )
     if status == "disabled" and case.scene.get("caller") != OPERATOR:
         return Objection("alert", f"{case.unit}: {_said(case)}; {case.name} is out of service for {ours} already")
@@ -201,8 +205,8 @@ def _storm(case: Case) -> Objection | None:
     if len(out | failing) > allowed:
         return Objection(
             "alert",
-            f"{case.unit}: {_said(case)}; services fail on {len(out | failing)} hosts, of which {allowed} at once may be "
-            "taken out of service: look for what they have in common",
+            f"{case.unit}: {_said(case)}; services fail on {len(out | failing)} hosts, of which {allowed} may be taken "
+            "out of service at once: look for what they have in common",
         )
     return None
 
