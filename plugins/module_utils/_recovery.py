@@ -15,6 +15,14 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors impo
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.holder import is_alive
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.orders import in_force
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import (
+    HOST,
+    NETWORK,
+    claim_of,
+    host_of,
+    object_of,
+    place,
+)
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.states import INCIDENT_FINAL
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
 
@@ -29,6 +37,9 @@ _INCIDENT_STATE = {"hold": "held", "ask": "held", "alert": "open", "ignore": "cl
 #: Seconds until a host that could not be fenced is tried again, by attempt; the last one for ever.
 _BACK_OFF = (30.0, 60.0, 120.0, 300.0, 600.0, 900.0)
 
+#: Of a network of a host that is lost, and whose VMs need it no more.
+MOVED = "its VMs were moved away"
+
 _NOT_FENCED = "not fenced"
 _HOUR = 3600.0  # budgets count power certificates of the last hour
 
@@ -36,27 +47,33 @@ _HOUR = 3600.0  # budgets count power certificates of the last hour
 def begin(
     journal: Journal,
     scope: str,
-    hosts: t.Mapping[str, str | None],
+    places: t.Mapping[str, str | None],
     holder: Json,
     lease_seconds: float,
     say: t.Callable[[str], None],
+    kind: str = HOST,
 ) -> Json:
-    """Open incidents and a run for the hosts and take the claims on them, or fail and change nothing.
+    """Open incidents and a run for the places and take the claims on them, or fail and change nothing.
 
-    :param hosts: Segment by host. :raises ClaimHeld: another run is at work on one of them.
+    :param places: Segment by place. :param kind: What the run is about, see ``places.KINDS``.
+    :raises ClaimHeld: another run is at work on one of them.
     :raises RecoveryError: another run has ended the work on one of them while this one waited for its claim.
     """
-    incidents = {host: journal.open_incident(host, scope, segment) for host, segment in hosts.items()}
-    unfinished = [run for host in hosts for run in journal.unfinished_runs(host, scope)]
+    incidents = {
+        place: journal.open_incident(host_of(place), scope, segment, kind, object_of(place))
+        for place, segment in places.items()
+    }
+    unfinished = [run for place in places for run in journal.unfinished_runs(place, scope, kind)]
     # A run that gave the host up may still be at work on others.
     resumed = [run["id"] for run in unfinished if run["outcome_of_host"] != "held"]
-    entries = [{"host": host, "incident_id": incident["id"]} for host, incident in incidents.items()]
-    run = journal.open_run(entries, holder, resumes=resumed[0] if resumed else None)
+    entries = [{"host": place, "incident_id": incident["id"]} for place, incident in incidents.items()]
+    run = journal.open_run(entries, holder, resumes=resumed[0] if resumed else None, kind=kind)
+    claimed = {claim_of(kind, place) for place in places}
     try:
-        claims.take(journal, [(scope, host) for host in hosts], run["id"], holder, lease_seconds, say=say)
+        claims.take(journal, [(scope, place) for place in claimed], run["id"], holder, lease_seconds, say=say)
         _refuse_ended(journal, incidents)
     except RecoveryError as error:
-        claims.release(journal, run["id"], hosts)
+        claims.release(journal, run["id"], claimed)
         journal.close_run(run["id"], "closed", {"refused": error.message})
         raise
     for old in unfinished:
@@ -70,7 +87,7 @@ def _refuse_ended(journal: Journal, incidents: t.Mapping[str, Json]) -> None:
     known = [incident["id"] for incident in incidents.values()]
     ended = journal.incidents(id=known, state=list(INCIDENT_FINAL))
     if ended:
-        told = "; ".join(f"{it['host']} is {it['state']}{_because(it)}" for it in ended)
+        told = "; ".join(f"{place(it['host'], it['object'])} is {it['state']}{_because(it)}" for it in ended)
         raise RecoveryError(f"Another run came first: {told}. Nothing was claimed; look, and run again if need be.")
 
 
@@ -184,6 +201,35 @@ def decide(
     return verdicts
 
 
+def decide_objects(
+    journal: Journal,
+    run_id: str,
+    verdicts: t.Mapping[str, Json],
+    snapshot: Json,
+    policy: Json,
+    policy_hash: str | None = None,
+    segments_hash: str | None = None,
+) -> list[str]:
+    """Journal verdicts on the places of a run about VMs, units or networks; return those that are to be recovered.
+
+    The others are released at once. What is to be asked is asked; nobody waits for the answer with a claim.
+
+    :param verdicts: By place, see ``_objects``. :param snapshot: What they were made from.
+    """
+    seen = max((order["number"] for order in snapshot.get("orders") or []), default=0)
+    journal.add_verdict(run_id, snapshot, policy_hash or digest(policy), dict(verdicts), segments_hash, seen)
+    ask(journal, run_id, verdicts, lambda _place: 1, 0.0, policy["ask"]["default"])
+    going = []
+    for entry in _undecided(journal, run_id):
+        verdict = verdicts[entry["host"]]
+        if verdict["verdict"] == "recover":
+            going.append(entry["host"])
+            journal.set_incident(entry["incident_id"], "recovering")
+        else:
+            release(journal, run_id, entry, _INCIDENT_STATE[verdict["verdict"]], verdict["reason"])
+    return going
+
+
 def awaited(verdicts: t.Mapping[str, Json]) -> list[str]:
     """The hosts whose answer is worth waiting for: nobody else is to be recovered meanwhile."""
     if any(verdict["verdict"] == "recover" for verdict in verdicts.values()):
@@ -227,8 +273,9 @@ def in_flight(journal: Journal, scope: str, but: t.Container[str]) -> list[str]:
 
     A claim is taken before the journal is asked. One whose process is known to be dead decides nothing any more.
     """
-    recovering = [incident["host"] for incident in journal.incidents(scope=scope, state="recovering")]
-    claimed = [claim["host"] for claim in claims.taken(journal, scope) if is_alive(claim["holder"] or {}) is not False]
+    recovering = [incident["host"] for incident in journal.incidents(scope=scope, kind=HOST, state="recovering")]
+    taken = [claim for claim in claims.taken(journal, scope) if claim["kind"] == HOST]
+    claimed = [claim["host"] for claim in taken if is_alive(claim["holder"] or {}) is not False]
     return sorted({host for host in recovering + claimed if host not in but})
 
 
@@ -238,12 +285,15 @@ def back_off(attempts: int) -> float:
 
 
 def hold(journal: Journal, run_id: str, host: str, reason: str) -> None:
-    """Give one host up for this run: nothing of it may be evacuated, and it must not be forgotten.
+    """Give one place up for this run: nothing of it may be evacuated, and it must not be forgotten.
 
-    Without a certificate of this run it was not fenced, and is to be tried again.
+    Without a certificate of this run a host was not fenced, and is to be tried again.
     """
-    for entry in journal.run(run_id)["hosts"]:
-        if entry["host"] == host:
+    run = journal.run(run_id)
+    for entry in run["hosts"]:
+        if entry["host"] == host and run["kind"] != HOST:
+            release(journal, run_id, entry, "held", reason, again=True)
+        elif entry["host"] == host:
             proof = journal.certificate(run_id, host)
             fenced = proof is not None and proof["run_id"] == run_id and proof["state"] == "valid"
             words = reason if fenced or reason.startswith(_NOT_FENCED) else f"{_NOT_FENCED}: {reason}"
@@ -251,23 +301,41 @@ def hold(journal: Journal, run_id: str, host: str, reason: str) -> None:
 
 
 def release(journal: Journal, run_id: str, entry: Json, state: str, reason: str, again: bool = False) -> None:
-    """End the run's work on one host before the run ends.
+    """End the run's work on one place before the run ends.
 
-    :param again: Whether it is to be tried again by itself; so is what was to be, until it is recovered or ended.
+    :param again: Whether it is to be tried again by itself; so is a host that was to be, until it is recovered or ended.
     """
     journal.set_run_host(run_id, entry["host"], "held", reason)
     (incident,) = journal.incidents(id=entry["incident_id"])
-    if state == "held" and (again or incident["attempts"]):
+    if state == "held" and (again or (incident["attempts"] and incident["kind"] == HOST)):
         attempts = incident["attempts"] + 1
         journal.hold_incident(entry["incident_id"], reason, attempts, back_off(attempts))
     else:
         journal.set_incident(entry["incident_id"], state, reason)
-    claims.release(journal, run_id, [entry["host"]])
+    _release_claim(journal, run_id, entry["host"])
+
+
+def _release_claim(journal: Journal, run_id: str, place_: str) -> None:
+    """Free the claim on a place, unless the run is at work on another one that the same claim covers."""
+    run = journal.run(run_id)
+    claim = claim_of(run["kind"], place_)
+    if not any(it["outcome"] is None and claim_of(run["kind"], it["host"]) == claim for it in run["hosts"]):
+        claims.release(journal, run_id, [claim])
 
 
 def finish(journal: Journal, run_id: str) -> Json:
-    """End the run: outcome per host from the ledger, claims released. Returns the report."""
+    """End the run: outcome per place, of a host from the ledger; claims released. Returns the report."""
     run = journal.run(run_id)
+    _end_hosts(journal, run) if run["kind"] == HOST else _end_objects(journal, run)
+    outcomes = {entry["host"]: entry["outcome"] for entry in journal.run(run_id)["hosts"]}
+    counts = journal.counts([entry["incident_id"] for entry in run["hosts"]])
+    journal.close_run(run_id, "closed", {"hosts": outcomes, "vms": counts})
+    claims.release(journal, run_id, {claim_of(run["kind"], place_) for place_ in outcomes})
+    return journal.report(run_id)
+
+
+def _end_hosts(journal: Journal, run: Json) -> None:
+    run_id = run["id"]
     evacuated = {step["host"] for step in journal.steps(run_id) if step["name"] == EVACUATED}
     unwanted = {order["covers"]: _order_words.stops(order) for order in journal.stopping_orders(run_id)}
     for entry in run["hosts"]:
@@ -277,11 +345,25 @@ def finish(journal: Journal, run_id: str) -> Json:
             outcome = "partial" if left else "recovered"
             journal.set_run_host(run_id, entry["host"], outcome, left)
             journal.set_incident(entry["incident_id"], outcome, left)
-    outcomes = {entry["host"]: entry["outcome"] for entry in journal.run(run_id)["hosts"]}
-    counts = journal.counts([entry["incident_id"] for entry in run["hosts"]])
-    journal.close_run(run_id, "closed", {"hosts": outcomes, "vms": counts})
-    claims.release(journal, run_id, list(outcomes))
-    return journal.report(run_id)
+
+
+def _end_objects(journal: Journal, run: Json) -> None:
+    """What the executor has said with ``set_run_host()``; what it said nothing of is not done."""
+    for entry in run["hosts"]:
+        (incident,) = journal.incidents(id=entry["incident_id"])
+        if incident["state"] != "recovering":
+            continue
+        outcome, reason = entry["outcome"], entry["reason"]
+        if outcome is None:
+            outcome, reason = "partial", "the run ended before this was done"
+            journal.set_run_host(run["id"], entry["host"], outcome, reason)
+        if outcome == "recovered" and run["kind"] == NETWORK:
+            # What it was about goes on: who watches ends it when the network is back.
+            journal.set_incident(entry["incident_id"], "held", reason or MOVED, attempts=0)
+        elif outcome == "recovered":
+            journal.set_incident(entry["incident_id"], outcome, reason)
+        else:
+            journal.set_incident(entry["incident_id"], outcome, reason, attempts=incident["attempts"] + 1)
 
 
 def _left(journal: Journal, entry: Json) -> str | None:

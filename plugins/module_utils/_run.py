@@ -15,6 +15,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils import _orde
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import Paused, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.lease import Lease
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.options import JOURNAL_SPEC
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import claim_of
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
 
 Json = t.Dict[str, t.Any]
@@ -27,12 +28,13 @@ KEEP_INTERVAL = 10.0
 
 
 class Run:
-    """One recovery run, as a task sees it."""
+    """One recovery run, as a task sees it. Its hosts are places, see ``places``."""
 
     def __init__(self, journal: Journal, run_id: str, hosts: t.Sequence[str] | None = None) -> None:
         self.journal = journal
         self.id = run_id
         self.record = journal.run(run_id)
+        self.kind: str = self.record["kind"]
         self._hosts = {entry["host"]: entry for entry in self.record["hosts"]}
         for host in hosts or ():
             if host not in self._hosts:
@@ -41,8 +43,8 @@ class Run:
 
     @functools.cached_property
     def lease(self) -> Lease:
-        """The claims on those hosts that the run has not given up."""
-        return Lease.of_run(self.journal, self.id, self._working_on)
+        """The claims on those places that the run has not given up."""
+        return Lease.of_run(self.journal, self.id, {claim_of(self.kind, place) for place in self._working_on})
 
     def check(self, orders: bool = True) -> None:
         """Renew the lease; a run that lost it, or that an operator has stopped, fails here, before it acts.

@@ -158,9 +158,14 @@ def of_run(journal: Journal, run_id: str) -> list[Row]:
 
 
 def taken(journal: Journal, scope: str) -> list[Row]:
-    """The claims that any run holds."""
-    claims = table("claims")
-    query = sa.select(claims).where(claims.c.scope == scope, claims.c.run_id.is_not(None)).order_by(claims.c.host)
+    """The claims that any run holds, with the ``kind`` of the run."""
+    claims, runs = table("claims"), table("runs")
+    query = (
+        sa.select(claims, runs.c.kind)
+        .join_from(claims, runs, runs.c.id == claims.c.run_id)
+        .where(claims.c.scope == scope)
+        .order_by(claims.c.host)
+    )
     return rows.rows(journal.database, query)
 
 

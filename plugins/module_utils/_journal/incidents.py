@@ -12,6 +12,7 @@ import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import ages, rows, states
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.database import Database
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import HOST
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.rows import Row
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.schema import table
 
@@ -33,7 +34,7 @@ class Incidents:
         host: str,
         scope: str,
         segment: str | None,
-        kind: str = "host",
+        kind: str = HOST,
         object: str = "",
     ) -> Row:
         """The incident of the host that has not ended, or a new one.
@@ -82,10 +83,17 @@ class Incidents:
             "look_after": None, "held_mark": None,
         }  # fmt: skip
 
-    def set_incident(self, incident_id: str, state: str, reason: str | None = None) -> bool:
-        """Change the state of an incident that has not ended; tell whether there was one."""
+    def set_incident(
+        self, incident_id: str, state: str, reason: str | None = None, attempts: int | None = None
+    ) -> bool:
+        """Change the state of an incident that has not ended; tell whether there was one.
+
+        :param attempts: How often it was tried in vain so far, if that has changed.
+        """
         incidents = table("incidents")
         values: Row = {"state": states.known(states.INCIDENT, state), "reason": reason, "changed_at": rows.now()}
+        if attempts is not None:
+            values["attempts"] = attempts
         if state in states.INCIDENT_FINAL:
             values["open_key"] = None
         still_open = sa.and_(incidents.c.id == incident_id, incidents.c.open_key.is_not(None))
@@ -101,10 +109,10 @@ class Incidents:
         still_open = sa.and_(incidents.c.id == incident_id, incidents.c.open_key.is_not(None))
         return rows.update(self.database, incidents.update().where(still_open).values(values))
 
-    def retries(self, scope: str | None = None) -> list[Row]:
+    def retries(self, scope: str | None = None, kind: str = HOST) -> list[Row]:
         """Held incidents that wait for another try; ``due_in`` is how many seconds are left, 0 when it is due."""
         incidents = table("incidents")
-        filters = {"state": "held", **({} if scope is None else {"scope": scope})}
+        filters = {"state": "held", "kind": kind, **({} if scope is None else {"scope": scope})}
         query = rows.matching("incidents", filters, ["scope", "host"]).where(incidents.c.look_after.is_not(None))
         found = rows.rows(self.database, query)
         return [

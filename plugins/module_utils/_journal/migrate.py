@@ -19,6 +19,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.rev
     r0001_initial,
     r0002_orders,
     r0003_signals,
+    r0004_places,
 )
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.schema import OPTIONS
 
@@ -27,7 +28,7 @@ try:
 except ImportError:
     sa = None  # type: ignore[assignment]  # reported by Database()
 
-REVISIONS: list[t.Any] = [r0001_initial, r0002_orders, r0003_signals]
+REVISIONS: list[t.Any] = [r0001_initial, r0002_orders, r0003_signals, r0004_places]
 HEAD: str = REVISIONS[-1].revision
 VERSION_TABLE = "journal_version"
 

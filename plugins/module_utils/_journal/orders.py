@@ -82,7 +82,7 @@ class Orders:
         return [order for order in unended if self._announced(order)]
 
     def stopping_orders(self, run_id: str) -> list[Row]:
-        """Pauses and disarms in force that are newer than the run's verdict, once per host of the run in ``covers``."""
+        """Pauses and disarms in force that are newer than the run's verdict, once per place of the run in ``covers``."""
         orders, verdicts, members, incidents = map(table, ("orders", "verdicts", "run_hosts", "incidents"))
         newest = sa.func.coalesce(sa.func.max(verdicts.c.orders_seen), 0)  # none: nothing is known to have been seen
         seen = sa.select(newest).where(verdicts.c.run_id == run_id).scalar_subquery()
@@ -92,12 +92,12 @@ class Orders:
             sa.and_(orders.c.scope == "host", orders.c.name == incidents.c.host),
         )
         query = (
-            sa.select(orders, incidents.c.host.label("covers"))
+            sa.select(orders, members.c.host.label("covers"))
             .join_from(members, incidents, incidents.c.id == members.c.incident_id)
             .join(orders, sa.and_(orders.c.scope_region == incidents.c.scope, covered))
             .where(members.c.run_id == run_id, orders.c.number > seen)
             .where(orders.c.ended_at.is_(None), orders.c.kind.in_(("pause", "disarm")))
-            .order_by(orders.c.number, incidents.c.host)
+            .order_by(orders.c.number, members.c.host)
         )
         found = [self._with_left(order) for order in rows.rows(self.database, query)]
         return [order for order in found if in_force(order)]

@@ -73,9 +73,8 @@ class Questions:
         return [self._with_ages(question) for question in found]
 
     def questions_about(self, scope: str, hosts: t.Sequence[str]) -> list[Row]:
-        """The questions about incidents of these hosts that have not ended, oldest first."""
-        incidents = table("incidents")
-        return self._of_open_incidents(incidents.c.scope == scope, incidents.c.host.in_(list(hosts)))
+        """The questions about these places whose incidents have not ended, oldest first."""
+        return self._of_open_incidents(table("incidents").c.scope == scope, table("questions").c.host.in_(list(hosts)))
 
     def open_questions(self, scope: str | None = None) -> list[Row]:
         """What nobody has answered about incidents that have not ended, oldest first."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import rows, states
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import ages, rows, states
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.database import Database
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import HOST
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.rows import Row
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.schema import table
 
@@ -32,15 +33,17 @@ class Runs:
         resumes: str | None = None,
         check_mode: bool = False,
         run_id: str | None = None,
+        kind: str = HOST,
     ) -> Row:
         """Write a new run.
 
-        :param hosts: For each host ``host`` and ``incident_id``.
+        :param hosts: For each place ``host`` and ``incident_id``.
         :param holder: Who runs it, see ``holder.describe()``.
         :param resumes: The run that died and that this one picks up.
+        :param kind: What it is about, see ``places.KINDS``.
         """
         run = {
-            "id": run_id or rows.new_id(), "state": "open", "check_mode": check_mode, "resumes": resumes,
+            "id": run_id or rows.new_id(), "kind": kind, "state": "open", "check_mode": check_mode, "resumes": resumes,
             "holder": holder, "outcome": None, "launch": None, "opened_at": rows.now(), "closed_at": None,
         }  # fmt: skip
         members = [{"run_id": run["id"], "host": it["host"], "incident_id": it["incident_id"]} for it in hosts]
@@ -111,13 +114,31 @@ class Runs:
         return [{**run, "hosts": [it for it in members_of if it["run_id"] == run["id"]]} for run in found]
 
     def set_run_host(self, run_id: str, host: str, outcome: str, reason: str | None = None) -> bool:
-        """Say how a run ended for one of its hosts."""
+        """Say how a run ended for one of its places."""
         members = table("run_hosts")
         this = sa.and_(members.c.run_id == run_id, members.c.host == host)
-        return rows.update(self.database, members.update().where(this).values(outcome=outcome, reason=reason))
+        values = {"outcome": outcome, "reason": reason, "ended_mark": ages.mark(self.database)}
+        return rows.update(self.database, members.update().where(this).values(values))
 
-    def unfinished_runs(self, host: str, scope: str | None = None) -> list[Row]:
-        """Runs on the host that never ended, oldest first; not those in check mode, which changed nothing.
+    def recoveries_of(self, scope: str, kind: str, places: t.Sequence[str], within: float) -> dict[str, list[float]]:
+        """By place, seconds since each run ended there that had acted on it, newest first, not longer ago than that."""
+        runs, members, incidents = table("runs"), table("run_hosts"), table("incidents")
+        query = (
+            sa.select(members.c.host, members.c.ended_mark)
+            .join_from(members, runs, runs.c.id == members.c.run_id)
+            .join(incidents, incidents.c.id == members.c.incident_id)
+            .where(runs.c.kind == kind, incidents.c.scope == scope, members.c.host.in_(list(places)))
+            .where(members.c.outcome.in_(("recovered", "partial")))
+        )
+        found: dict[str, list[float]] = {place: [] for place in places}
+        for row in rows.rows(self.database, query):
+            age = ages.age(self.database, row["ended_mark"])
+            if age is not None and age <= within:
+                found[row["host"]].append(age)
+        return {place: sorted(history) for place, history in found.items()}
+
+    def unfinished_runs(self, host: str, scope: str | None = None, kind: str = HOST) -> list[Row]:
+        """Runs of a kind on the place that never ended, oldest first; not those in check mode, which changed nothing.
 
         For who has just taken the claim: their processes are gone, and their work may be half done.
         """
@@ -127,6 +148,7 @@ class Runs:
             .join_from(runs, members, members.c.run_id == runs.c.id)
             .join(incidents, incidents.c.id == members.c.incident_id)
             .where(members.c.host == host, runs.c.state == "open", runs.c.check_mode.is_(False))
+            .where(runs.c.kind == kind)
             .order_by(runs.c.opened_at, runs.c.id)
         )
         return rows.rows(self.database, query if scope is None else query.where(incidents.c.scope == scope))

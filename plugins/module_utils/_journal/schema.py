@@ -89,6 +89,8 @@ def _incidents() -> list[t.Any]:
 def _runs() -> list[t.Any]:
     return [
         _id("id", primary_key=True),
+        # See ``places.KINDS``.
+        sa.Column("kind", sa.String(16), nullable=False, server_default="host"),
         _state(),
         sa.Column("check_mode", sa.Boolean, nullable=False),
         _id("resumes", sa.ForeignKey("runs.id")),
@@ -105,10 +107,12 @@ def _runs() -> list[t.Any]:
 def _run_hosts() -> list[t.Any]:
     return [
         _of("runs", primary_key=True),
+        # The place, see ``places``.
         _name("host", primary_key=True),
         _of("incidents"),
         _name("outcome"),
         sa.Column("reason", sa.Text),
+        _mark("ended"),
         sa.Index("ix_run_hosts_host", "host"),
         sa.Index("ix_run_hosts_incident_id", "incident_id"),
     ]
@@ -326,6 +330,7 @@ def _signals() -> list[t.Any]:
         sa.Index("ix_signals_scope_host", "scope", "host"),
         sa.Index("ix_signals_scope_verdict", "scope", "verdict"),
         sa.Index("ix_signals_incident_id", "incident_id"),
+        sa.Index("ix_signals_received_at", "received_at"),
     ]
 
 
