@@ -25,6 +25,25 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._vmstate imp
 _NOT_FINAL = ("planned", "requesting", "requested", "landed", "started", "pending", "failed")
 
 
+class Way(t.NamedTuple):
+    """How VMs leave a host.
+
+    :param records: Nova's records of such moves from a host, newest first. :param under_way: Their status meanwhile.
+    :param next_step: Of a server, its segment, and its newest record; ``evacuate`` stands for any such move.
+    :param roles: Recovery method instead of those that the segments have: the roles of hosts that may be targets.
+    :param protected_only: VMs that the policy does not protect stay.
+    """
+
+    records: t.Callable[[Cloud, str], list[Json]] = _compute.evacuations_from
+    under_way: tuple[str, ...] = UNDER_WAY
+    next_step: t.Callable[[Json, Json, t.Optional[Json]], Step] = next_step
+    roles: str | None = None
+    protected_only: bool = True
+
+
+EVACUATION = Way()
+
+
 def make_plan(
     cloud: Cloud,
     topology: Json,
@@ -32,6 +51,7 @@ def make_plan(
     ledger: t.Iterable[Json] = (),
     join_aggregates: bool = False,
     silent: t.Container[str] = (),
+    way: Way = EVACUATION,
 ) -> Json:
     """Plan the recovery of all VMs of the failed hosts, as one plan.
 
@@ -40,6 +60,7 @@ def make_plan(
     :param join_aggregates: Reserved hosts that are taken will join the aggregates of the host that they help.
     :param silent: Hosts that nobody hears; Nova may take them for up for a while yet, and what is sent there stays
         under way for ever.
+    :param way: How the VMs leave their hosts; they are dead, or drained alive.
     :returns: ``lines`` in order, ``room`` left on targets, ``reserved_hosts`` that the plan uses, and
         ``reserved_for``: the failed host that each of them helps first. The ``reserves`` of a line are reserved
         hosts that are taken only when all its ``alternates`` have refused it.
@@ -48,7 +69,7 @@ def make_plan(
         if host not in topology["hosts"] or not topology["hosts"][host].get("segment"):
             raise ConfigError(f"{host} is in no failover segment, so no plan can be made for it.")
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        return _Planning(cloud, topology, list(failed), ledger, join_aggregates, silent, pool).result()
+        return _Planning(cloud, topology, list(failed), ledger, join_aggregates, silent, way, pool).result()
 
 
 class _Planning:
@@ -60,6 +81,7 @@ class _Planning:
         ledger: t.Iterable[Json],
         join_aggregates: bool,
         silent: t.Container[str],
+        way: Way,
         pool: concurrent.futures.ThreadPoolExecutor,
     ) -> None:
         self._cloud = cloud
@@ -68,12 +90,13 @@ class _Planning:
         self._failed = failed
         self._join_aggregates = join_aggregates
         self._silent = silent
+        self._way = way
         self._ledger = {line["server_id"]: line for line in ledger}
         services = pool.submit(_compute.services, cloud, binary="nova-compute")
         groups = pool.submit(_compute.server_groups, cloud)
         room = pool.submit(self._read_room)
         self._servers = dict(zip(failed, pool.map(lambda host: _compute.servers_on(cloud, host), failed)))
-        self._records = dict(zip(failed, pool.map(lambda host: _newest(cloud, host), failed)))
+        self._records = dict(zip(failed, pool.map(lambda host: _newest(way.records(cloud, host)), failed)))
         self._needs = dict(zip(failed, pool.map(self._read_needs, failed)))
         self._services = {service["host"]: service for service in services.result()}
         self._room = room.result()
@@ -81,7 +104,8 @@ class _Planning:
 
     def result(self) -> Json:
         vms = [vm for host in self._failed for vm in self._vms(host)] + self._moved()
-        methods = {name: segment["recovery_method"] for name, segment in self._segments.items()}
+        roles = self._way.roles
+        methods = {name: roles or segment["recovery_method"] for name, segment in self._segments.items()}
         targets = [target for target in self._targets() if self._usable(target)]
         for target in targets:
             target.joins = self._join_aggregates and not self._in_service(target.name)
@@ -162,8 +186,8 @@ class _Planning:
 
     def _step(self, server: Json, segment: Json, host: str) -> tuple[Step, int]:
         policy = protection(server, segment)
-        step = next_step(server, segment, self._records[host].get(server["id"]))
-        if not policy.protected and step.action == "evacuate":
+        step = self._way.next_step(server, segment, self._records[host].get(server["id"]))
+        if self._way.protected_only and not policy.protected and step.action == "evacuate":
             step = Step("skip", f"is not protected: {policy.because}")
         return step, policy.priority
 
@@ -214,16 +238,16 @@ class _Planning:
         if member not in moving:
             return (_compute.server(self._cloud, member) or {}).get("OS-EXT-SRV-ATTR:host")
         for records in self._records.values():
-            if member in records and records[member]["status"] in UNDER_WAY:
+            if member in records and records[member]["status"] in self._way.under_way:
                 host: str | None = records[member]["dest_compute"]  # none before the scheduler has chosen
                 return host
         return None
 
 
-def _newest(cloud: Cloud, host: str) -> dict[str, Json]:
-    """The newest evacuation record of each server that was on a host."""
+def _newest(records: t.Iterable[Json]) -> dict[str, Json]:
+    """Of records, newest first, the newest of each server."""
     newest: dict[str, Json] = {}
-    for record in _compute.evacuations_from(cloud, host):
+    for record in records:
         newest.setdefault(record["instance_uuid"], record)
     return newest
 
