@@ -271,6 +271,114 @@ _DRAIN = _section(
     ),
 )
 
+_TROUBLE = ("recover", "alert", "ignore")
+
+_INSTANCES = _section(
+    "What follows when a VM fails on a host that lives; docs/instances.md.",
+    types=_section(
+        "By what its monitor says: `recover` it, `alert` the operators, or `ignore` it.",
+        crashed=_choice("Its QEMU process ended unexpectedly.", "recover", *_TROUBLE),
+        stopped=_choice("Found off after a restart of its host, and it ran before.", "recover", *_TROUBLE),
+        panicked=_choice("Its operating system crashed.", "recover", *_TROUBLE),
+        io_error=_choice("It is paused because of an I/O error.", "recover", *_TROUBLE),
+        watchdog=_choice("Its watchdog fired; see `watchdog`.", "recover", *_TROUBLE),
+        guest_silent=_choice("Its guest agent does not answer any more.", "recover", *_TROUBLE),
+        paused=_choice("Left paused by a command or migration that failed.", "alert", *_TROUBLE),
+    ),
+    watchdog=_section(
+        "A watchdog that fired, by the action that the hypervisor has taken.",
+        reset=_choice("It was reset.", "ignore", *_TROUBLE),
+        poweroff=_choice("It was powered off, or shut down.", "alert", *_TROUBLE),
+        pause=_choice("It is paused.", "recover", *_TROUBLE),
+        none=_choice("Nothing was done, or an interrupt was sent.", "alert", *_TROUBLE),
+        wait=_seconds(
+            "How long a VM whose guest agent is silent is left to its watchdog, if that resets it or powers it off.",
+            60,
+            0,
+            _HOUR,
+        ),
+    ),
+    locked=_choice("VMs that somebody has locked.", "alert", *_TROUBLE),
+    resume_wait=_seconds(
+        "How long a VM that is paused because of an I/O error is left to its monitor, which resumes it.", 120, 0, _HOUR
+    ),
+    tries=_number("Restarts on the same host within `within`.", "restarts", 3, 0, 100),
+    within=_seconds("Recoveries of a VM longer ago do not count.", _HOUR, _MINUTE, 30 * _DAY),
+    back_off=_seconds("From one recovery to the next; it doubles each time.", 15, 0, _HOUR),
+    back_off_most=_seconds("The longest such time.", 600, 0, _DAY),
+    then=_choice(
+        "When restarts on its host do not help: it goes `elsewhere` in its segment, or people are told.",
+        "elsewhere",
+        "elsewhere",
+        "alert",
+    ),
+    elsewhere=_section(
+        "How it goes to another host, once it is proven to be off.",
+        how=_choice(
+            "`cold_migrate`, or `shelve` and unshelve it there (API 2.91), which needs no way from host to host.",
+            "cold_migrate",
+            "cold_migrate",
+            "shelve",
+        ),
+        tries=_number("Moves within `within`.", "moves", 1, 1, 100),
+    ),
+    parallel=_number("VMs that one run works on at once.", "VMs", 20, 1, 1000),
+    hard_reboot=_choice(
+        "Which VMs are not asked to shut down first: those that `hang` (panicked, watchdog, guest_silent, io_error), or "
+        "`none`, which costs them the time that Nova gives a VM to shut down.",
+        "hang",
+        "hang",
+        "none",
+    ),
+    stop_timeout=_seconds("A stop that takes longer is followed by a hard reboot.", 150, 1, _HOUR),
+    start_timeout=_seconds("A start that takes longer has failed.", 300, 1, _HOUR),
+    move_timeout=_seconds("A move that takes longer is reported and left to Nova.", 1800, 10, _DAY),
+    view_timeout=_seconds(
+        "How long the word of its monitor is waited for: that it runs again, or that it is off. More than the "
+        "interval at which monitors repeat themselves.",
+        90,
+        1,
+        _HOUR,
+    ),
+    stable=_seconds("How long it must stay up to count as recovered.", 10, 0, _HOUR),
+    storage_suspect=_section(
+        "So many VMs of a host with I/O errors at the same time are a failure of its path to the storage.",
+        vms=_number("VMs, at least.", "VMs", 3, 2, 10000),
+        percent=_percent("As a share of the VMs of the host; both must be reached.", 50),
+    ),
+)
+
+#: Phases in which the claims of the run are held while the hook works: with time left of any usual lease.
+_SHORT, _LONG = 40, _HOUR
+
+
+def _hook(when: str, most: int) -> Json:
+    return _section(
+        when,
+        files={
+            **_strings("Task files, in this order; absolute paths on the machine that the recovery runs on."),
+            "items": {"type": "string", "pattern": r"^/.+[.]ya?ml$"},
+        },
+        timeout=_seconds("How long the phase may take, all files together.", 20, 1, most),
+        on_error=_choice(
+            "What a hook that fails or takes too long leads to: `continue`: it is told, and the recovery goes on; "
+            "`stop`: what has not been begun is left undone, see docs/hooks.md.",
+            "continue",
+            "continue",
+            "stop",
+        ),
+    )
+
+
+_HOOKS = _section(
+    "Task files of your own, run in the recovery of hosts; docs/hooks.md tells what they get.",
+    before_fence=_hook("Before anything is done to a host that is to be recovered.", _SHORT),
+    after_fence=_hook("After a host was fenced, before anything of it is evacuated.", _SHORT),
+    before_evacuate=_hook("Once all are fenced and planned for.", _SHORT),
+    after_verify=_hook("After the run was closed, when all of it was recovered.", _LONG),
+    on_failure=_hook("After the run was closed, when not all of it was recovered.", _LONG),
+)
+
 SCHEMA: Json = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "ha_policy.yml of the Ansible collection openstack_ha.recovery",
@@ -294,8 +402,10 @@ SCHEMA: Json = {
             ),
             answer_valid=_seconds("How long an answer may be used after it was given.", 900, 1, _DAY),
         ),
+        instances=_INSTANCES,
         processes=_PROCESSES,
         drain=_DRAIN,
+        hooks=_HOOKS,
         vms=_section(
             "VMs of segments that say nothing themselves.",
             protect={
