@@ -13,6 +13,8 @@ from __future__ import annotations
 import copy
 import typing as t
 
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._restart_order import READY_PATTERN
+
 Json = t.Dict[str, t.Any]
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -379,6 +381,71 @@ _HOOKS = _section(
     on_failure=_hook("After the run was closed, when not all of it was recovered.", _LONG),
 )
 
+_READY = {
+    "type": "string",
+    "pattern": READY_PATTERN,
+    "expected": "landed, active, guest_agent, tcp:PORT, http:PORT/path or task:NAME",
+}
+
+_RESTART = _section(
+    "Which VM is started after which; docs/restart_order.md.",
+    tiers={
+        "description": "The lowest priority class of each tier. VMs of a tier are started when those of all higher tiers "
+        "are ready. None: the priority is only the order in which VMs are asked for.",
+        "type": "array",
+        "items": {"type": "integer", "minimum": 0, "maximum": 1000},
+        "uniqueItems": True,
+        "default": [],
+    },
+    tier_timeout=_seconds(
+        "The longest time that VMs wait for a tier or a group, from the moment its own turn came. Then they are started, "
+        "and the report says so.",
+        600,
+        0,
+        _DAY,
+    ),
+    ready={**_READY, "description": "When a VM that says nothing itself counts as ready.", "default": "active"},
+    groups=_named(
+        "Restart groups, and what holds for their VMs that say nothing themselves.",
+        _section(
+            "One group.",
+            after=_strings("Groups that are started before it."),
+            ready={
+                **_READY,
+                "description": "When a VM of it counts as ready. Not given: as `ready`.",
+                "type": ["string", "null"],
+                "default": None,
+            },
+            shared={
+                "description": "Whether the VMs of all projects that say that they are in it are one group. Otherwise each "
+                "project has its own.",
+                "type": "boolean",
+                "default": False,
+            },
+        ),
+    ),
+    probe_networks=_strings(
+        "Address ranges, as 192.0.2.0/24, in which VMs are probed by `tcp` and `http`. A VM that has no address there is "
+        "never ready in that way: its owner chooses its addresses."
+    ),
+    tasks=_named(
+        "What `ready: task:NAME` asks.",
+        {
+            **_section(
+                "One task.",
+                url={
+                    "description": "Asked with GET until it answers 200 to 299; `{id}`, `{name}`, `{project}` and `{host}` in "
+                    "it stand for the VM.",
+                    "type": "string",
+                    "pattern": r"^https?://[^\s/]+\S*$",
+                    "expected": "an http or https URL",
+                },
+            ),
+            "required": ["url"],
+        },
+    ),
+)
+
 SCHEMA: Json = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "ha_policy.yml of the Ansible collection openstack_ha.recovery",
@@ -402,6 +469,7 @@ SCHEMA: Json = {
             ),
             answer_valid=_seconds("How long an answer may be used after it was given.", 900, 1, _DAY),
         ),
+        restart=_RESTART,
         instances=_INSTANCES,
         processes=_PROCESSES,
         drain=_DRAIN,
