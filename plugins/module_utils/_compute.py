@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Answer, Cloud, Json
@@ -73,6 +74,13 @@ def server(cloud: Cloud, server_id: str) -> Json | None:
         raise
 
 
+def servers_named(cloud: Cloud, name: str) -> list[Json]:
+    """All servers, of all projects, with exactly this name."""
+    microversion = cloud.best_microversion("2.96")
+    found = _pages(cloud, "/servers/detail", "servers", microversion, all_tenants="1", name=f"^{re.escape(name)}$")
+    return [it for it in found if it["name"] == name]
+
+
 def server_groups(cloud: Cloud) -> list[Json]:
     """All server groups of all projects, with policy and members."""
     groups: list[Json] = []
@@ -120,6 +128,47 @@ def evacuate(cloud: Cloud, server_id: str, target: str, land_stopped: bool) -> A
     else:
         microversion, body = "2.29", {"host": target, "force": False}
     return action(cloud, server_id, {"evacuate": body}, microversion)
+
+
+def migrations_from(cloud: Cloud, host: str, *types: str) -> list[Json]:
+    """The newest thousand records of moves of these types from a host that was alive, newest first."""
+    microversion = cloud.best_microversion("2.59")  # before, all that there are; 2.23 tells types
+    paged = {"limit": _PAGE} if cloud.supports("2.59") else {}
+    found = cloud.get("compute", "/os-migrations", microversion, source_compute=host, **paged)["migrations"]
+    wanted = [record for record in found if record["migration_type"] in types]
+    return sorted(wanted, key=lambda migration: migration["id"], reverse=True)
+
+
+def live_migrate(cloud: Cloud, server_id: str, target: str) -> Answer:
+    """Ask Nova to move a server alive to a host that its scheduler checks first; how its disks go, Nova finds out."""
+    body: Json = {"host": target, "block_migration": "auto"}
+    if cloud.supports("2.68"):
+        return action(cloud, server_id, {"os-migrateLive": body}, cloud.best_microversion("2.96"))
+    return action(cloud, server_id, {"os-migrateLive": {**body, "force": False}}, cloud.best_microversion("2.67"))
+
+
+def cold_migrate(cloud: Cloud, server_id: str, target: str) -> Answer:
+    """Ask Nova to power a server off and move it to a host that its scheduler checks first (2.56)."""
+    return action(cloud, server_id, {"migrate": {"host": target}}, cloud.best_microversion("2.96"))
+
+
+def confirm_resize(cloud: Cloud, server_id: str) -> Answer:
+    """What a cold migration has left on its source may go."""
+    return action(cloud, server_id, {"confirmResize": None}, OLDEST)
+
+
+def abort_live_migration(cloud: Cloud, server_id: str, migration_id: int) -> Answer:
+    """Ask Nova to leave a server where it is; 2.65 and newer also while that waits for its turn."""
+    path = f"/servers/{server_id}/migrations/{migration_id}"
+    return cloud.request("DELETE", "compute", path, cloud.best_microversion("2.65"))
+
+
+def action_message(cloud: Cloud, server_id: str, request_id: str) -> str:
+    """What went wrong with a request, in Nova's words; empty if Nova says nothing."""
+    path = f"/servers/{server_id}/os-instance-actions/{request_id}"
+    found = cloud.get("compute", path, cloud.best_microversion("2.84"))["instanceAction"]
+    said = [event.get("details") for event in found.get("events") or [] if event.get("result") == "Error"]
+    return str(next((words for words in said if words), "") or found.get("message") or "").strip()
 
 
 def reset_state(cloud: Cloud, server_id: str) -> Answer:

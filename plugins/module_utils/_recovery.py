@@ -124,7 +124,7 @@ def journal_facts(
         "fences": [_fence(certificate) for certificate in journal.recent_certificates(scope, _HOUR)],
         "orders": [_order(order) for order in unended if in_force(order)],
         "storm": journal.storm(scope),
-        "answers": _answers(journal, scope, suspects, policy["ask"]["answer_valid"]),
+        "answers": answers(journal, scope, suspects, policy["ask"]["answer_valid"]),
         "hosts": {
             host: {"recoveries": recoveries[host], "fencing": _fence_check(checks.get(host))} for host in suspects
         },
@@ -153,7 +153,7 @@ def _fence_check(check: Json | None) -> Json:
     return {"check": check["result"], "age": check["age"], "said": check["said"]} if check else {"check": None}
 
 
-def _answers(journal: Journal, scope: str, suspects: t.Sequence[str], valid: float) -> list[Json]:
+def answers(journal: Journal, scope: str, suspects: t.Sequence[str], valid: float) -> list[Json]:
     """Fresh answers to questions about these suspects and no fewer; the gates compare what was asked."""
     found = journal.questions_about(scope, suspects) if suspects else []
     fresh = [it for it in found if it["state"] == "answered" and it["answer_age"] <= valid]
@@ -303,7 +303,7 @@ def hold(journal: Journal, run_id: str, host: str, reason: str) -> None:
 def release(journal: Journal, run_id: str, entry: Json, state: str, reason: str, again: bool = False) -> None:
     """End the run's work on one place before the run ends.
 
-    :param again: Whether it is to be tried again by itself; so is a host that was to be, until it is recovered or ended.
+    :param again: Whether it is to be tried again by itself; a host that was to be is, until it is recovered or ended.
     """
     journal.set_run_host(run_id, entry["host"], "held", reason)
     (incident,) = journal.incidents(id=entry["incident_id"])

@@ -43,10 +43,24 @@ options:
     type: str
     required: true
     choices: [open, awaiting, held, closed]
+  kind:
+    description:
+      - What the run is about, with O(state=open).
+      - V(host) means failed hosts. V(instance) means VMs of living hosts that have failed, V(process) means units of
+        hosts that have failed, and V(network) means living hosts that have lost a network and whose VMs are moved away.
+    type: str
+    choices: [host, instance, process, network]
+    default: host
   hosts:
     description:
       - The failed hosts, by service host, hypervisor hostname, or a short name that only one host has.
-      - Needed with O(state=open). With O(state=held) exactly one.
+      - Needed with O(state=open), except with O(kind=instance), where Nova says on which host a VM is.
+      - With O(state=held) what is given up; a VM or a unit as C(HOST/OBJECT).
+    type: list
+    elements: str
+  objects:
+    description:
+      - With O(kind=instance) the VMs, by id or by a name that only one has. With O(kind=process) the units.
     type: list
     elements: str
   topology:
@@ -135,12 +149,17 @@ run_id:
   returned: success
   type: str
 hosts:
-  description: Hosts with the verdict V(recover), by service host.
+  description:
+    - Hosts with the verdict V(recover), by service host.
+    - With another O(kind) than V(host) what has that verdict, each as a dictionary with C(host) and C(object), which
+      is the id of a VM, the name of a unit, or empty.
   returned: O(state=open), O(state=awaiting)
   type: list
-  elements: str
+  elements: raw
 verdicts:
-  description: Verdict, deciding gate, reason and the gates with their inputs, by host.
+  description:
+    - Verdict, deciding gate, reason and the gates with their inputs, by host.
+    - With another O(kind) than V(host) by C(HOST/OBJECT); C(reaction) says what is to be done.
   returned: O(state=open), O(state=awaiting)
   type: dict
 awaiting:
@@ -165,7 +184,13 @@ report:
 import os
 import time
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _recovery, _run, _snapshot
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import (
+    _compute,
+    _open_objects,
+    _recovery,
+    _run,
+    _snapshot,
+)
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Cloud, Json, connect
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import (
     CloudError,
@@ -175,6 +200,12 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors impo
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates import decide
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims, holder
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError, JournalMissing
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import (
+    HOST,
+    INSTANCE,
+    claim_of,
+    host_of,
+)
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._names import HostNames
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._order_words import span
@@ -188,8 +219,12 @@ _TELL = 30.0  # seconds between two lines of progress
 def run(call: Call) -> Result:
     """Open, await, hold or close."""
     if call.params["state"] == "open":
+        if not call.params["hosts"] and (call.params["run_id"] or call.params["kind"] != INSTANCE):
+            raise ConfigError("hosts: state=open needs them; only kind=instance finds the hosts of its objects itself.")
         if call.params["run_id"]:
             return _take_over(call)
+        if call.params["kind"] != HOST:
+            return _open_objects_checked(call) if call.check_mode else _open_places(call)
         return _open_checked(call) if call.check_mode else _open(call)
     if call.check_mode or not call.params["run_id"]:
         return {"changed": call.check_mode, "run_id": call.params["run_id"]}
@@ -231,6 +266,35 @@ def _open(call: Call) -> Result:
         return _decide(call, cloud, journal, record, hosts, [])
 
 
+def _open_places(call: Call) -> Result:
+    """A run about VMs, units or networks."""
+    cloud, policy, kind = connect(call.params), _policy(call), call.params["kind"]
+    wanted = _open_objects.places(cloud, kind, _resolve(call), call.params["objects"] or [])
+    known = call.params["topology"]["hosts"]
+    segments = {it: known.get(host_of(it), {}).get("segment") for it in wanted}
+    hashes = (call.params["policy_hash"], call.params["segments_hash"])
+    with open_journal(call.params["journal_url"]) as journal:
+        lease = call.params["lease_seconds"]
+        record = _recovery.begin(journal, cloud.region, segments, _me(call), lease, call.progress, kind)
+        snapshot = _look(call, cloud, journal, wanted)
+        verdicts = _open_objects.journaled(journal, record["id"], snapshot, wanted, policy, hashes)
+        return _opened(call, record, verdicts, journal.questions(run_id=record["id"]))
+
+
+def _look(call: Call, cloud: Cloud, journal: Journal, wanted: list[str]) -> Json:
+    kind, topology = call.params["kind"], call.params["topology"]
+    return _open_objects.look(cloud, journal, kind, wanted, topology, _policy(call), _given_answer(call))
+
+
+def _open_objects_checked(call: Call) -> Result:
+    """The verdict on VMs, units or networks, without a trace."""
+    cloud, policy = connect(call.params), _policy(call)
+    wanted = _open_objects.places(cloud, call.params["kind"], _resolve(call), call.params["objects"] or [])
+    with open_journal(call.params["journal_url"], create=False) as journal:
+        verdicts = _open_objects.decide(_look(call, cloud, journal, wanted), wanted, policy)
+    return _opened(call, {"id": None, "resumes": None, "kind": call.params["kind"]}, verdicts, [])
+
+
 def _me(call: Call) -> holder.Holder:
     """The playbook, which holds what this task claims."""
     me = holder.describe(os.getppid(), monotonic=time.monotonic())
@@ -247,19 +311,24 @@ def _take_over(call: Call) -> Result:
     with open_journal(call.params["journal_url"], create=False) as journal:
         record = journal.run(run_id)
         verdicts = {host: it for verdict in journal.verdicts(run_id) for host, it in verdict["result"].items()}
-        _check_same(record, verdicts, hosts)
-        claims.take_over(journal, run_id, hosts, _taking_over(record["holder"], _me(call)))
+        going = _check_same(call, record, verdicts, hosts)
+        claimed = {claim_of(record["kind"], it) for it in going}
+        claims.take_over(journal, run_id, claimed, _taking_over(record["holder"], _me(call)))
         _run.Run(journal, run_id).step("taken_over")
-        return _opened(call, record, {host: verdicts[host] for host in hosts}, [])
+        return _opened(call, record, {it: verdicts[it] for it in going}, [])
 
 
-def _check_same(record: Json, verdicts: dict[str, Json], hosts: list[str]) -> None:
-    """Refuse to go on with a run about other hosts."""
+def _check_same(call: Call, record: Json, verdicts: dict[str, Json], hosts: list[str]) -> list[str]:
+    """The places that the run is at work on; refuse to go on with one about other hosts, or of another kind."""
     entries = [entry["host"] for entry in record["hosts"] if entry["outcome"] is None]
-    wanted = sorted(set(entries) & set(_to_recover(verdicts)))
+    going = sorted(set(entries) & set(_to_recover(verdicts)))
+    wanted = sorted({host_of(it) for it in going})
     if record["state"] == "open" and wanted != hosts:
         about = ", ".join(wanted) or "no host any more"
         raise ConfigError(f"hosts: run {record['id']} is to recover {about}, not {', '.join(hosts)}.")
+    if record["kind"] != call.params["kind"]:
+        raise ConfigError(f"kind: run {record['id']} is of kind {record['kind']}, not {call.params['kind']}.")
+    return going if record["state"] == "open" else hosts
 
 
 def _taking_over(opener: holder.Holder, me: holder.Holder) -> holder.Holder:
@@ -302,7 +371,7 @@ def _opened(call: Call, record: Json, verdicts: dict[str, Json], questions: list
     result = {
         "changed": bool(hosts or awaited),
         "run_id": record["id"],
-        "hosts": hosts,
+        "hosts": hosts if record.get("kind", HOST) == HOST else _open_objects.shown(hosts),
         "verdicts": verdicts,
         "awaiting": bool(awaited),
         "questions": questions,
@@ -377,7 +446,7 @@ def _to_recover(verdicts: dict[str, Json]) -> list[str]:
 def _resolve(call: Call) -> list[str]:
     known = call.params["topology"]["hosts"]
     names = HostNames({host: facts.get("hypervisor_hostname") for host, facts in known.items()})
-    return sorted({names.resolve(name, "failed_hosts") for name in call.params["hosts"]})
+    return sorted({names.resolve(name, "failed_hosts") for name in call.params["hosts"] or []})
 
 
 def _see(call: Call, cloud: Cloud, hosts: list[str], policy: Json) -> Json:
@@ -390,13 +459,17 @@ def _see(call: Call, cloud: Cloud, hosts: list[str], policy: Json) -> Json:
         policy,
         vouched=call.params["attended"],
     )
-    if call.params["answer"]:
-        snapshot["answer"] = {
-            "verdict": call.params["answer"],
-            "operator": call.params["answered_by"],
-            "reason": call.params["answer_reason"],
-        }
+    answer = _given_answer(call)
+    if answer:
+        snapshot["answer"] = answer
     return snapshot
+
+
+def _given_answer(call: Call) -> Json | None:
+    params = call.params
+    if not params["answer"]:
+        return None
+    return {"verdict": params["answer"], "operator": params["answered_by"], "reason": params["answer_reason"]}
 
 
 def _merged(call: Call, snapshot: Json, known: Json) -> Json:
@@ -425,7 +498,9 @@ def _wait(call: Call) -> float:
 TASK = Task(
     argument_spec={
         "state": {"type": "str", "required": True, "choices": ["open", "awaiting", "held", "closed"]},
+        "kind": {"type": "str", "choices": ["host", "instance", "process", "network"], "default": "host"},
         "hosts": {"type": "list", "elements": "str"},
+        "objects": {"type": "list", "elements": "str"},
         "topology": {"type": "dict"},
         "policy": {"type": "dict"},
         "policy_hash": {"type": "str"},
@@ -445,7 +520,7 @@ TASK = Task(
     run=run,
     constraints={
         "required_if": [
-            ("state", "open", ["hosts", "topology"]),
+            ("state", "open", ["topology"]),
             ("state", "awaiting", ["run_id", "topology"]),
             ("state", "held", ["run_id", "hosts", "reason"]),
         ],

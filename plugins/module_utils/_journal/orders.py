@@ -82,7 +82,7 @@ class Orders:
         return [order for order in unended if self._announced(order)]
 
     def stopping_orders(self, run_id: str) -> list[Row]:
-        """Pauses and disarms in force that are newer than the run's verdict, once per place of the run in ``covers``."""
+        """Pauses and disarms in force, newer than the run's verdict, once per place of the run in ``covers``."""
         orders, verdicts, members, incidents = map(table, ("orders", "verdicts", "run_hosts", "incidents"))
         newest = sa.func.coalesce(sa.func.max(verdicts.c.orders_seen), 0)  # none: nothing is known to have been seen
         seen = sa.select(newest).where(verdicts.c.run_id == run_id).scalar_subquery()

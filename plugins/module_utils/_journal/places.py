@@ -4,7 +4,7 @@
 
 """Places: what a run is about, and what a claim is on. PRIVATE to this collection: may change at any time.
 
-A place is a host (``cmp01``), or one object of a host: a VM (``cmp01/<uuid>``) or a unit (``cmp01/nova-compute``). Names of
+A place is a host (``cmp01``), or one object of a host: a VM (``cmp01/<uuid>``) or a unit (``cmp01/libvirtd``). Names of
 hosts have no slash.
 """
 

@@ -1,0 +1,178 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The facts that are decided from about VMs, units and networks of hosts. PRIVATE: may change at any time.
+
+A snapshot is one JSON document; what is not known is None. ``caller`` (``operator`` or ``responder``), ``kind``, and
+
+* ``orders``: of operators, in force; None: not known. ``answers``: of people, to questions about these places.
+* ``hosts``: by name ``segment``, ``known``, ``maintenance``, ``status``, ``disabled_reason``, ``forced_down``,
+  ``nova_state`` (``up``, ``down``), ``heard`` (whether its heartbeats are), ``host_incident`` (state of the incident of
+  the host itself), ``host_run`` (whether a run is at work on the host itself), ``failing`` (its units that have
+  failed), ``vms`` (how many Nova shows there, where that was read).
+* ``places``: by place ``host``, ``object``; ``type``, ``state``, ``reason``, ``data`` and ``age`` of the last word
+  about it; ``incident`` (the state), ``attempts`` (in vain, in this incident), ``history`` (seconds since each run
+  ended that acted on it, the last one first); of VMs ``facts`` (see ``_vm_facts``) and ``server`` (see
+  ``_instances.server_facts()``; None: Nova was not asked, or did not answer).
+
+The decider of a kind is pure: ``decide(snapshot, policy)`` gives by place ``verdict``, ``gate``, ``reason``,
+``look_again`` and ``reaction``.
+"""
+
+from __future__ import annotations
+
+import datetime
+import typing as t
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import (
+    _compute,
+    _instances,
+    _network_gates,
+    _processes,
+    _recovery,
+    _snapshot,
+)
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.holder import is_alive
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import (
+    HOST,
+    INSTANCE,
+    NETWORK,
+    PROCESS,
+    host_of,
+    object_of,
+    place,
+)
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
+
+Json = t.Dict[str, t.Any]
+Decide = t.Callable[[Json, Json], t.Dict[str, Json]]
+
+DECIDERS: dict[str, Decide] = {
+    INSTANCE: _instances.decide,
+    PROCESS: _processes.decide,
+    NETWORK: _network_gates.decide,
+}
+
+#: States of incidents that have not ended.
+UNSETTLED = ("open", "held", "recovering", "partial")
+
+_HISTORY = 7 * 86400.0  # seconds; longer than any window in which recoveries are counted
+_WORST = ("failed", "unknown", "ok")  # of several sources that speak about one thing, the worst counts
+_NOTHING_SAID: Json = {"type": "", "state": "failed", "reason": "", "data": {}, "age": 0.0}
+
+
+def said(words: t.Iterable[Json]) -> dict[str, Json]:
+    """By place the word that counts, of the last words of all sources; see ``Journal.last_states()``."""
+    found: dict[str, Json] = {}
+    for word in words:
+        about = place(word["host"], word["object"])
+        if about not in found or _rank(word) < _rank(found[about]):
+            found[about] = word
+    return found
+
+
+def _rank(word: Json) -> tuple[int, float]:
+    return _WORST.index(word["state"]), word["age"] if word["age"] is not None else float("inf")
+
+
+def host_facts(services: t.Sequence[Json], topology: Json) -> dict[str, Json]:
+    """What Nova and the segments file say of each host."""
+    names = {it["host"] for it in services if it["binary"] == "nova-compute"}
+    found = _snapshot.compose(services, {}, topology, [], _snapshot.OPERATOR)["hosts"]
+    wanted = ("segment", "known", "maintenance", "status", "disabled_reason", "forced_down")
+    return {
+        host: {
+            **{key: facts[key] for key in wanted}, "known": facts["known"] and host in names,
+            "nova_state": facts["state"], "heard": None, "host_incident": None, "host_run": None, "failing": [],
+            "vms": None,
+        }
+        for host, facts in found.items()
+    }  # fmt: skip
+
+
+def journal_facts(
+    journal: Journal, scope: str, kind: str, places: t.Sequence[str], policy: Json, hosts: dict[str, Json]
+) -> Json:
+    """A snapshot without what Nova knows of VMs: about these places, and what else is wrong of this kind on any host.
+
+    :param hosts: See :func:`host_facts`; what the journal knows of them is added.
+    """
+    words = journal.last_states(scope, [kind])
+    told = said(words)
+    incidents = {
+        place(it["host"], it["object"]): it for it in journal.incidents(scope=scope, kind=kind, state=list(UNSETTLED))
+    }
+    wanted = sorted({*places, *incidents})
+    history = journal.recoveries_of(scope, kind, wanted, _HISTORY)
+    known = _recovery.journal_facts(journal, scope, [], policy)
+    return {
+        "kind": kind,
+        "orders": known["orders"],
+        "answers": _recovery.answers(journal, scope, places, policy["ask"]["answer_valid"]),
+        "hosts": _with_incidents(journal, scope, kind, hosts, told),
+        "places": {it: _place(it, told.get(it), incidents.get(it), history[it]) for it in wanted},
+    }
+
+
+def _place(name: str, word: Json | None, incident: Json | None, history: list[float]) -> Json:
+    about = _NOTHING_SAID
+    if word:
+        data = word["data"] or {}
+        about = {**{key: word[key] for key in ("type", "state", "age")}, "reason": data.get("reason"), "data": data}
+    return {
+        **about, "host": host_of(name), "object": object_of(name), "history": history, "facts": {}, "server": None,
+        "incident": incident["state"] if incident else None, "attempts": incident["attempts"] if incident else 0,
+    }  # fmt: skip
+
+
+def _with_incidents(
+    journal: Journal, scope: str, kind: str, hosts: dict[str, Json], told: t.Mapping[str, Json]
+) -> dict[str, Json]:
+    of_hosts = {it["host"]: it["state"] for it in journal.incidents(scope=scope, kind=HOST, state=list(UNSETTLED))}
+    at_work = {
+        it["host"] for it in claims.taken(journal, scope)
+        if it["kind"] == HOST and is_alive(it["holder"] or {}) is not False
+    }  # fmt: skip
+    failing: dict[str, list[str]] = {}
+    for name, word in told.items():
+        if word["state"] == "failed":
+            failing.setdefault(host_of(name), []).append(object_of(name))
+    more = kind == PROCESS
+    return {
+        host: {
+            **facts, "host_incident": of_hosts.get(host), "host_run": host in at_work,
+            "failing": sorted(failing.get(host, [])) if more else [],
+        }
+        for host, facts in hosts.items()
+    }  # fmt: skip
+
+
+# -- what Nova knows of VMs ----------------------------------------------------------------------------------------
+
+
+def with_servers(cloud: Cloud, snapshot: Json, places: t.Sequence[str], policy: Json) -> Json:
+    """The snapshot with what Nova knows of the VMs at these places; what it does not answer stays None."""
+    about, hosts = dict(snapshot["places"]), dict(snapshot["hosts"])
+    now = datetime.datetime.now(datetime.timezone.utc)  # compared with Nova's clock: for nothing that must be exact
+    for host in sorted({host_of(it) for it in places}):
+        mine = {object_of(it) for it in places if host_of(it) == host}
+        try:
+            there = _compute.servers_on(cloud, host)
+            found = {it["id"]: it for it in there if it["id"] in mine}
+            missing = sorted(mine - set(found))
+            found.update({it: _compute.server(cloud, it) for it in missing})
+        except CloudError:
+            continue
+        if host in hosts:
+            hosts[host] = {**hosts[host], "vms": len(there)}
+        about.update(
+            {
+                place(host, it): {**about[place(host, it)], "server": _instances.server_facts(found[it], now)}
+                for it in found
+            }
+        )
+    return {**snapshot, "places": about, "hosts": hosts}
