@@ -60,6 +60,8 @@ def values(schema: Json) -> str:
         return f"{schema['minimum']} to {schema['maximum']} {unit}".rstrip()
     if schema["type"] == "boolean":
         return "`true`, `false`"
+    if "expected" in schema:
+        return str(schema["expected"])
     return "mapping of names" if schema["type"] == "object" else "list"
 
 
