@@ -36,10 +36,15 @@ class Run:
         self.record = journal.run(run_id)
         self.kind: str = self.record["kind"]
         self._hosts = {entry["host"]: entry for entry in self.record["hosts"]}
-        for host in hosts or ():
-            if host not in self._hosts:
-                raise RecoveryError(f"Run {run_id} is not about {host}, but about {', '.join(self._hosts)}.")
-        self._working_on = [host for host in hosts or self._hosts if not self.is_held(host)]
+        wanted = [place for host in hosts for place in self.places(host)] if hosts else list(self._hosts)
+        self._working_on = [place for place in wanted if not self.is_held(place)]
+
+    def places(self, host: str) -> list[str]:
+        """The place itself, or those on this host that the run is about, where it acts on the host."""
+        found = [it for it in self._hosts if host in (it, claim_of(self.kind, it))]
+        if not found:
+            raise RecoveryError(f"Run {self.id} is not about {host}, but about {', '.join(self._hosts)}.")
+        return found
 
     @functools.cached_property
     def lease(self) -> Lease:
@@ -64,8 +69,8 @@ class Run:
         return {order["covers"]: _order_words.stops(order) for order in self.journal.stopping_orders(self.id)}
 
     def incident(self, host: str) -> str:
-        """The id of a host's incident."""
-        return str(self._hosts[host]["incident_id"])
+        """The id of a host's incident, or of the first on that host that the run is about."""
+        return str(self._hosts[self.places(host)[0]]["incident_id"])
 
     def is_held(self, host: str) -> bool:
         """Whether an earlier task of this run gave the host up."""
