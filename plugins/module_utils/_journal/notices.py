@@ -18,6 +18,9 @@ try:
 except ImportError:
     sa = None  # type: ignore[assignment]  # reported by Database()
 
+#: The target of what a run has to tell: a responder hands it on to each channel that wants it.
+EVERYBODY = "*"
+
 
 class Notices:
     """The part of the journal that knows notices."""
@@ -35,7 +38,7 @@ class Notices:
     ) -> Row:
         """Write what is to be told, before it is tried.
 
-        :param target: The name of a webhook. :param event: What happened, such as ``run_started``.
+        :param target: The name of a channel, or :data:`EVERYBODY`. :param event: What happened, such as ``run_started``.
         """
         notice = {
             "id": rows.new_id(), "scope": scope, "incident_id": incident_id, "run_id": run_id, "target": target,

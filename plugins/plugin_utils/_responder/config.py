@@ -26,8 +26,12 @@ INTAKE_PORT, HEARTBEAT_PORT, KDUMP_PORT = 7411, 7412, 7410
 #: The interface of clouds.yaml that is used, and how; credentials stand in clouds.yaml alone.
 CLOUD_KEYS = ("cloud", "region_name", "interface", "validate_certs", "ca_cert", "api_timeout")
 
+#: The ways to tell.
+CHANNELS = ("webhooks", "mail", "bus")
+
 _DAY = 86400
 _NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+_MAILBOX = r"^[^@\s,<>]+@[^@\s,<>]+$"
 _NAME_WORDS = "a name of letters, digits, '_', '-' and '.'"
 _ADDRESS = r"^(\[[0-9A-Fa-f:.]+\]|[^\[\]:\s]+):[0-9]{1,5}$"
 
@@ -142,6 +146,16 @@ _RUNS = _section(
     },
 )  # fmt: skip
 
+_EVENTS = _list(
+    "The events that it gets. None: all.",
+    {"type": "string", "enum": ["verdict", "run_started", "run_ended", "incident_closed", "vms_affected", "vms_ended",
+                                "vm_notify"]},
+)  # fmt: skip
+_PROJECTS = _list(
+    "It belongs to the owners of these projects (ids): it is told of their VMs only, and of nothing else. "
+    "None: it belongs to operators."
+)
+
 _WEBHOOK = {
     **_section(
         "One webhook.",
@@ -149,12 +163,45 @@ _WEBHOOK = {
         url=_needed("Where events are posted to.", pattern="^https?://", expected="an http or https URL"),
         secret_file=_path("A file with the secret that signs each request."),
         ca_file=_path("The authority of its certificate. Not given: those of the system."),
-        events=_list(
-            "The events that it gets. None: all.",
-            {"type": "string", "enum": ["verdict", "run_started", "run_ended", "incident_closed"]},
-        ),
+        events=_EVENTS,
+        projects=_PROJECTS,
     ),
     "required": ["name", "url"],
+}
+
+_MAIL = {
+    **_section(
+        "One mailbox, or several that are told the same.",
+        name=_needed("Its name, for the journal and for error messages."),
+        server=_needed("The mail server, with its port unless that is the usual one: mail.example.net:587."),
+        security={"description": "`starttls` (port 587), `tls` from the first byte on (465), or `none` (25).",
+                  "type": "string", "enum": ["starttls", "tls", "none"], "default": "starttls"},
+        ca_file=_path("The authority of its certificate. Not given: those of the system."),
+        user=_string("Who logs in there. Not given: nobody."),
+        password_file=_path("A file with the password of `user`."),
+        to={**_list("Who gets it.", {"type": "string", "pattern": _MAILBOX, "expected": "an e-mail address"}),
+            "minItems": 1},
+        events=_EVENTS,
+        projects=_PROJECTS,
+        **{"from": {**_needed("Whom it comes from."), "pattern": _MAILBOX, "expected": "an e-mail address"}},
+    ),
+    "required": ["name", "server", "from", "to"],
+}  # fmt: skip
+
+_BUS = {
+    **_section(
+        "One message bus, for OpenStack notifications. It needs the Python package oslo.messaging.",
+        name=_needed("Its name, for the journal and for error messages."),
+        url_file=_file(
+            "A file with the transport URL of oslo.messaging, as rabbit://user:password@192.0.2.9:5672/, readable for "
+            "this service alone."
+        ),
+        topics=_list("Their topics; what listens to `notifications.info` gets them.", default=("notifications",)),
+        publisher_id=_needed("What they say that they come from.", default="openstack_ha.responder"),
+        events=_EVENTS,
+        projects=_PROJECTS,
+    ),
+    "required": ["name", "url_file"],
 }
 
 SCHEMA: Json = {
@@ -195,6 +242,9 @@ SCHEMA: Json = {
         runs=_RUNS,
         webhooks={"description": "Who is told of verdicts, runs and ends of incidents.", "type": "array",
                   "items": _WEBHOOK, "default": []},
+        mail={"description": "Who is told of the same by e-mail.", "type": "array", "items": _MAIL, "default": []},
+        bus={"description": "Where the same is told as OpenStack notifications.", "type": "array", "items": _BUS,
+             "default": []},
         metrics_public=_flag("Whether /metrics and /healthz are answered without a token.", False),
     ),
     "required": ["name", "segments_file", "key_file"],
@@ -237,7 +287,7 @@ class Config:
 
     :param cloud: Options for ``_cloud.connect()``; empty: those of the segments file.
     :param reporters: By name, with the ``segments`` that it may speak about; None: all.
-    :param runs, webhooks: As in the schema. :param values: All of it as in the schema.
+    :param runs, webhooks, mail, bus: As in the schema. :param values: All of it as in the schema.
     """
 
     name: str
@@ -256,6 +306,8 @@ class Config:
     look: float
     runs: Json
     webhooks: list[Json]
+    mail: list[Json]
+    bus: list[Json]
     metrics_public: bool
     values: Json
 
@@ -311,9 +363,22 @@ def _contradictions(values: Json) -> t.Iterator[ConfigError]:
     taken = {*values["responders"], values.get("name"), "nova", "probe", "operator"} & set(values["reporters"])
     for reporter in sorted(taken):
         yield ConfigError(f"reporters.{reporter}: this name is taken; each witness needs a name of its own.")
+    yield from _channels(values)
     for path, text in _addresses(values):
         if not 1 <= address(text).port <= 65535:
             yield ConfigError(f"{path}: the port must be from 1 to 65535.")
+
+
+def _channels(values: Json) -> t.Iterator[ConfigError]:
+    """The journal knows a channel by its name alone."""
+    seen: set[str] = set()
+    for number, (path, channel) in enumerate((key, it) for key in CHANNELS for it in values[key]):
+        name = channel.get("name")
+        if name in seen:
+            yield ConfigError(f"{path}: there are several channels with the name '{name}'; each needs its own.")
+        seen.add(name or f"{number} without a name")
+        if path == "mail" and bool(channel["user"]) != bool(channel["password_file"]):
+            yield ConfigError(f"mail: '{name}': user and password_file are needed together.")
 
 
 def _addresses(values: Json) -> t.Iterator[tuple[str, str]]:
@@ -350,5 +415,5 @@ def _config_of(given: Json) -> Config:
 
 _AS_THEY_ARE = (
     "name", "responders", "segments_file", "policy_file", "journal_url_file", "key_file", "reporters", "probe_timeout",
-    "look", "runs", "webhooks", "metrics_public",
+    "look", "runs", "webhooks", "mail", "bus", "metrics_public",
 )  # fmt: skip

@@ -39,7 +39,11 @@ from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.i
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.intake.deps import Deps, Limits
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.intake.writer import Writer
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.metrics import Metrics
-from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.notify import Notifier
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.notify import Channel, Notifier
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.notify_bus import Bus
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.notify_mail import Mail
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.notify_webhook import Webhook
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.owners import Owners
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.runs import Runs
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.sources import Sources
 
@@ -67,7 +71,8 @@ class Service:
         self.metrics = Metrics(self.health.age)
         self.hearing = Hearing(self.config.heartbeat.networks, self.config.heartbeat.silence, clock())
         self.keeper = self._keeper()
-        self.notifier = Notifier(self.config.webhooks, self.journal, self.cloud.region, say)
+        self.notifier = Notifier(_channels(self.config), self.journal, self.cloud.region, say)
+        self.owners = Owners(self.notifier, self.cloud, self.journal, spawn, say)
         self.loop = loops.Loop(self._parts())
         self.runs = Runs(self.config, self.config.journal_url or DEFAULT_URL, say, self.loop.ended)
         self.loop.runs = self.runs
@@ -96,7 +101,7 @@ class Service:
             sources=Sources(self.cloud, self._clock, self.config.probe_timeout),
             metrics=self.metrics,
             health=self.health,
-            tell=self.notifier.tell,
+            tell=self.owners.tell,
             say=say,
             clock=self._clock,
             lease=self.config.runs["lease"],
@@ -274,6 +279,15 @@ def spawn(name: str, work: t.Callable[[], None]) -> None:
 
 def _credentials(config: Config) -> Credentials:
     return Credentials(read_keys(config.key_file), config.reporters)
+
+
+def _channels(config: Config) -> list[Channel]:
+    """All ways to tell."""
+    return [
+        *(Webhook(it) for it in config.webhooks),
+        *(Mail(it, say) for it in config.mail),
+        *(Bus(it) for it in config.bus),
+    ]
 
 
 def _connection(config: Config) -> Json:

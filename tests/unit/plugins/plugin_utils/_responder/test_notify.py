@@ -19,6 +19,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors impo
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder import notify
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.notify_webhook import Webhook
 
 SECRET = b"s3cret"
 PATIENCE = 30
@@ -81,7 +82,7 @@ class Notifiers:
         self.journal, self.log, self.made = journal, [], []  # type: ignore[var-annotated]
 
     def __call__(self, *webhooks: dict[str, t.Any], start: bool = True) -> notify.Notifier:
-        self.made.append(notify.Notifier(webhooks, self.journal, "R", self.log.append))
+        self.made.append(notify.Notifier([Webhook(it) for it in webhooks], self.journal, "R", self.log.append))
         if start:
             self.made[-1].start()
         return self.made[-1]
@@ -152,7 +153,7 @@ def test_what_never_arrives_is_given_up_and_its_reason_shows_no_secret(
     it.tell("verdict", {})
     it.start()
     for _number in range(2):  # a look sends once
-        it._senders[0]._look()
+        it._senders[0].look()
     assert ended(journal, it) == [("ops", "verdict", "failed", 2)]
     assert journal.notices()[0]["reason"] == "ConnectionError for 127.0.0.1"
     assert "given up" in notifier.log[-1]
@@ -181,8 +182,8 @@ def test_two_responders_do_not_make_the_same_attempt(
     first.tell("verdict", {})
     seen = journal.pending_notices("R")
     for it in (first, second):
-        monkeypatch.setattr(it._senders[0], "_mine", lambda: seen)
-        it._senders[0]._look()
+        monkeypatch.setattr(it._senders[0], "mine", lambda: seen)
+        it._senders[0].look()
     assert hook.received.qsize() == 1
 
 
@@ -191,7 +192,7 @@ def test_a_secret_that_cannot_be_read_is_named_and_nothing_is_sent_without_it(
 ) -> None:
     it = notifier({"name": "ops", "url": hook.url, "secret_file": str(tmp_path / "none")}, start=False)
     it.tell("verdict", {})
-    it._senders[0]._look()
+    it._senders[0].look()
     assert hook.received.empty()
     assert journal.notices()[0]["reason"] == "secret_file: No such file or directory"
 
