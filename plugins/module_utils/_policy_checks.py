@@ -13,7 +13,7 @@ import dataclasses
 import itertools
 import typing as t
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils import _networks
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _ha_checks, _networks, _restart_order
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._config import (
     below,
     is_endpoint,
@@ -49,7 +49,8 @@ def errors(policy: Json, given: Json, world: World) -> list[ConfigError]:
     :param given: What the file says; what is inherited is not told twice.
     """
     found = (_gates(policy), _budgets(policy, world), _ranges(policy), _tables(given, policy, world), _ask(policy))
-    return list(itertools.chain(*found))
+    ha = _ha_checks.errors(policy["ha"], world.segments)
+    return list(itertools.chain(*found, _restart_order.errors(policy), ha))
 
 
 def _gates(policy: Json) -> _Errors:
@@ -86,6 +87,8 @@ def _ranges(policy: Json) -> _Errors:
         for number, address in enumerate(network["isolation_addresses"]):
             if not is_endpoint(address):
                 yield wrong(f"networks.{name}.isolation_addresses[{number}]", "tcp://address:port", address)
+    for number, cidr in enumerate(policy["restart"]["probe_networks"]):
+        yield from _cidr(cidr, f"restart.probe_networks[{number}]")
 
 
 def _cidr(text: str, path: str) -> _Errors:
@@ -138,7 +141,14 @@ def warnings(policy: Json, given: Json) -> list[str]:
     :param given: What the file says; of defaults nothing is told.
     """
     caps = _never_reached(policy["budgets"], given.get("budgets", {}))
-    return [*_answers_itself(policy), *caps, *_overlaps(policy), *_matrix(policy, given)]
+    others = (_never_probed(policy), _ha_checks.warnings(policy["ha"]))
+    return [*_answers_itself(policy), *caps, *_overlaps(policy), *_matrix(policy, given), *itertools.chain(*others)]
+
+
+def _never_probed(policy: Json) -> t.Iterator[str]:
+    if not policy["restart"]["probe_networks"]:
+        for path in _restart_order.probed(policy):
+            yield f"{path}.ready: is never so, because restart.probe_networks names no network in which VMs are probed."
 
 
 def _answers_itself(policy: Json) -> t.Iterator[str]:

@@ -16,7 +16,12 @@ import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _networks, _policy_checks
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._config import digest, raise_all
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import SCHEMA, defaults, filled
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import (
+    EXCLUDED,
+    SCHEMA,
+    defaults,
+    filled,
+)
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._schema import check
 
 Json = t.Dict[str, t.Any]
@@ -65,6 +70,10 @@ def _complete(config: Json) -> Json:
     budgets = values["budgets"]
     for each, one in (("segments", "segment"), ("failure_domains", "failure_domain")):
         budgets[each] = {name: {**budgets[one], **caps} for name, caps in budgets[each].items()}
+    given = values["ha"]["exclude"]
+    values["ha"]["exclude"] = {
+        name: {**EXCLUDED.get(name, {}), **given.get(name, {})} for name in {**EXCLUDED, **given}
+    }
     networks, table = list(values["networks"]), values["reactions"]
     for segment in values["segments"].values():
         segment["networks"] = list(networks) if segment["networks"] is None else segment["networks"]

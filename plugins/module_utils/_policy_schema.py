@@ -13,7 +13,8 @@ from __future__ import annotations
 import copy
 import typing as t
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._restart_order import READY_PATTERN
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._ha_words import LONGEST, METHODS, OTHERWISE
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._restart_order import READINESS
 
 Json = t.Dict[str, t.Any]
 
@@ -33,6 +34,10 @@ def _seconds(description: str, default: int, minimum: int, maximum: int) -> Json
 
 def _percent(description: str, default: int) -> Json:
     return _number(description, "percent", default, 1, 100)
+
+
+def _text(description: str) -> Json:
+    return {"description": description, "type": "string", "minLength": 1}
 
 
 def _choice(description: str, default: str | None, *choices: str) -> Json:
@@ -175,6 +180,121 @@ _BUDGETS = _section(
         _unset(_caps("Caps of this failure domain.")),
     ),
 )
+
+_GROUP: Json = {"type": "string", "pattern": _NAME, "maxLength": 64, "expected": "the name of a group"}
+
+#: The port, whether the task exists: :mod:`_restart_order`.
+_READY: Json = {"type": "string", "minLength": 1, "expected": READINESS}
+
+#: What may be said of VMs at any level. Nothing has a default: what is not said is decided by a coarser level.
+_WORDS: Json = {
+    "protect": {"description": "Whether they are recovered.", "type": "boolean"},
+    "method": _choice(
+        "`evacuate`; `rebuild`: the same, and local disks may be lost; `restart`: they wait for their host; `notify`: "
+        "their owner rescues them; `heat`: their stack does; `none`.",
+        None,
+        *METHODS,
+    ),
+    "priority": {
+        "description": "Priority class; higher ones first.",
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 1000,
+    },
+    "group": {**_GROUP, "description": "Restart group that they are in."},
+    "after": {
+        "description": "Restart groups that are started before them.",
+        "type": "array",
+        "items": _GROUP,
+        "uniqueItems": True,
+    },
+    "ready": {**_READY, "description": "When one of them counts as ready."},
+    "local_disk_loss": {
+        "description": "Whether data on local disks may be lost. Decides instead of the segment.",
+        "type": "boolean",
+    },
+    "deadline": {
+        "description": "`notify`: how long the owner has.",
+        "type": "number",
+        "unit": "seconds",
+        "minimum": 0,
+        "maximum": LONGEST,
+    },
+    "otherwise": _choice("`notify`: the method after the deadline.", None, *OTHERWISE),
+}
+
+
+def _rules(what: str, **more: Json) -> Json:
+    """Rules by the name of what they are about. Names of OpenStack may be any text."""
+    rule = {"$comment": "like vms", **_section(f"What holds for VMs of this {what}.", **more, **_WORDS)}
+    return {
+        "description": f"Rules for {what}s, by name.",
+        "type": "object",
+        "additionalProperties": rule,
+        "default": {},
+    }
+
+
+_WHEN = "JMESPath over the facts of a VM; picks those for which the result is neither false nor empty."
+
+#: VMs that another service brings back itself, and that come back broken, or twice, when somebody else does.
+EXCLUDED: Json = {
+    "octavia": {
+        # The name is made by octavia/controller/worker/v2/tasks/compute_tasks.py, the tag is that of
+        # https://docs.openstack.org/octavia/latest/admin/amphora-image-build.html; metadata it sets none.
+        "when": "starts_with(name, 'amphora-') || image.tags[?@ == 'amphora']",
+        "because": "Octavia replaces amphorae itself",
+        "enabled": True,
+    }
+}
+
+_HA = _section(
+    "Which VMs are recovered, how, and in which order; docs/ha_policy.md explains it.",
+    presets={
+        "description": "Marks of other tools that are understood: Masakari's `HA_Enabled`, Red Hat's `evacuable`.",
+        "type": "array",
+        "items": {"type": "string", "enum": ["masakari", "redhat"]},
+        "uniqueItems": True,
+        "default": ["masakari"],
+    },
+    regions=_rules("region"),
+    cells=_rules(
+        "cell",
+        segments=_strings("Failover segments that are in it. Nova's API tells nobody what is."),
+        zones=_strings("Availability zones that are in it."),
+        aggregates=_strings("Aggregates that are in it."),
+    ),
+    zones=_rules("zone"),
+    aggregates=_rules("aggregate"),
+    projects=_rules("project"),
+    flavors=_rules("flavor"),
+    images=_rules("image"),
+    exclude=_named(
+        "VMs that are left to the service that made them, unless a rule or the VM itself says otherwise. "
+        "Entries of the default list stay unless they are disabled by name.",
+        _section(
+            "One kind of VMs.",
+            when=_text(_WHEN),
+            because=_text("Why they are left alone, as it is told."),
+            enabled={"description": "False: as if it were not there.", "type": "boolean", "default": True},
+        ),
+    ),
+    vms={
+        "description": "Rules for VMs that a selector picks. They are all at one level: none goes before another.",
+        "type": "array",
+        "items": {
+            **_section(
+                "One rule.",
+                name=_text("How it is called where it is told of."),
+                when=_text(_WHEN),
+                **_WORDS,
+            ),
+            "required": ["when"],
+        },
+        "default": [],
+    },
+)
+_HA["properties"]["exclude"]["default"] = EXCLUDED
 
 _NETWORKS = _named(
     "The networks whose loss is told apart, by the names that monitors use. None: network losses are not looked at.",
@@ -381,12 +501,6 @@ _HOOKS = _section(
     on_failure=_hook("After the run was closed, when not all of it was recovered.", _LONG),
 )
 
-_READY = {
-    "type": "string",
-    "pattern": READY_PATTERN,
-    "expected": "landed, active, guest_agent, tcp:PORT, http:PORT/path or task:NAME",
-}
-
 _RESTART = _section(
     "Which VM is started after which; docs/restart_order.md.",
     tiers={
@@ -410,12 +524,7 @@ _RESTART = _section(
         _section(
             "One group.",
             after=_strings("Groups that are started before it."),
-            ready={
-                **_READY,
-                "description": "When a VM of it counts as ready. Not given: as `ready`.",
-                "type": ["string", "null"],
-                "default": None,
-            },
+            ready={**_READY, "description": "When a VM of it counts as ready. Not given: as `ready`."},
             shared={
                 "description": "Whether the VMs of all projects that say that they are in it are one group. Otherwise each "
                 "project has its own.",
@@ -474,6 +583,7 @@ SCHEMA: Json = {
         processes=_PROCESSES,
         drain=_DRAIN,
         hooks=_HOOKS,
+        ha=_HA,
         vms=_section(
             "VMs of segments that say nothing themselves.",
             protect={

@@ -46,30 +46,40 @@ def keys(schema: Json, path: str = "") -> t.Iterator[tuple[str, Json, bool]]:
             yield here, it, key in schema.get("required", [])
         yield from keys(it, f"{here}.")
     if isinstance(schema.get("additionalProperties"), dict):
-        yield from keys(schema["additionalProperties"], f"{path}NAME.")
-    if path == "" and "items" in schema:
-        yield from keys(schema["items"], "[].")
+        yield from keys(_without_repetition(schema["additionalProperties"]), f"{path}NAME.")
+    if "properties" in schema.get("items", {}) and (path == "" or schema["type"] == "array"):
+        yield from keys(schema["items"], f"{path.rstrip('.')}[].")
+
+
+def _without_repetition(schema: Json) -> Json:
+    """What may be said of VMs at each level is told once, where any of them may be picked."""
+    if schema.get("$comment") != "like vms":
+        return schema
+    told = SCHEMA["properties"]["ha"]["properties"]["vms"]["items"]["properties"]
+    return {**schema, "properties": {key: it for key, it in schema["properties"].items() if key not in told}}
 
 
 def values(schema: Json) -> str:
     """What may stand there."""
     if "enum" in schema:
         return ", ".join(f"`{choice}`" for choice in schema["enum"])
-    if schema["type"] == "integer":
+    if schema["type"] in ("integer", "number"):
         unit = UNITS.get(schema.get("unit", ""), schema.get("unit", ""))
         return f"{schema['minimum']} to {schema['maximum']} {unit}".rstrip()
     if schema["type"] == "boolean":
         return "`true`, `false`"
     if "expected" in schema:
         return str(schema["expected"])
-    return "mapping of names" if schema["type"] == "object" else "list"
+    words = {"object": "mapping of names", "string": "text"}
+    return words.get(schema["type"] if isinstance(schema["type"], str) else schema["type"][0], "list")
 
 
 def default(schema: Json, needed: bool) -> str:
     """What holds without it."""
     if schema.get("default") is None:
         return "must be given" if needed else "-"
-    return f"`{json.dumps(schema['default']).strip(chr(34))}`"
+    text = json.dumps(schema["default"]).strip('"').replace("|", "\\|")
+    return f"`{text}`"
 
 
 if __name__ == "__main__":

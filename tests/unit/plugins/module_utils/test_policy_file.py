@@ -347,6 +347,26 @@ FULL = yaml.safe_load(
       at_once_percent: 30
     drain:
       {vms: all, parallel: 8, per_target: 4, vm_timeout: 300, fallback: cold_migrate, powered_off: cold_migrate}
+    restart:
+      tiers: [900, 100]
+      tier_timeout: 300
+      ready: landed
+      groups:
+        databases: {ready: tcp:5432, shared: true}
+        applications: {after: [databases], ready: guest_agent}
+      probe_networks: [192.0.2.0/24]
+      tasks: {smoke: {url: "http://checks.example.net/{id}"}}
+    ha:
+      presets: [redhat]
+      regions: {RegionOne: {protect: true}}
+      cells: {cell1: {segments: [rack1], zones: [], aggregates: [ssd], priority: 400}}
+      zones: {"zone 1": {method: notify, deadline: 60.5, otherwise: rebuild}}
+      aggregates: {ssd: {local_disk_loss: true}}
+      projects: {"p (1)": {group: frontends, after: [applications], ready: "http:80/ok", deadline: 1, otherwise: heat}}
+      flavors: {m1.tiny: {protect: false}}
+      images: {Ubuntu 24.04: {priority: 0}}
+      exclude: {octavia: {enabled: false, when: "name == 'x'", because: why}, ci: {when: "name == 'y'", because: b}}
+      vms: [{name: web, when: "metadata.role == 'web'", protect: true, method: none}]
     vms: {protect: false, priority: 100}
     """
 )
@@ -366,6 +386,9 @@ NAMED = {
     ("budgets", "segments"),
     ("budgets", "failure_domains"),
     ("processes", "units"),
+    ("restart", "groups"),
+    ("restart", "tasks"),
+    *(("ha", level) for level in ("regions", "cells", "zones", "aggregates", "projects", "flavors", "images", "exclude")),
 }
 #: Places whose key is a word of the schema, not a name that the operator gives.
 KEYED = [place for place in PLACES if isinstance(place[-1], str) and place[:-1] not in NAMED]
@@ -438,7 +461,7 @@ def test_a_value_of_another_type_is_refused_with_its_path(place: Place, value: t
 
 
 @examples(200)
-@given(st.sampled_from([place for place in KEYED if place[-1] != "reaction"]))
+@given(st.sampled_from([place for place in KEYED if place[-1] not in ("reaction", "url")]))
 def test_every_key_may_be_left_out(place: Place) -> None:
     policy = changed(place, lambda holder, key: holder.pop(key))
     if place == ("networks",):

@@ -1,0 +1,102 @@
+# Copyright: openstack_ha.recovery contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Selectors: JMESPath expressions over the facts of a VM. Pure. PRIVATE to this collection: may change at any time."""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._config import nearest
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError, RecoveryError
+
+try:
+    import jmespath
+    from jmespath.exceptions import JMESPathError
+except ImportError:
+    jmespath = None  # reported by _compiled()
+    JMESPathError = ValueError
+
+#: What a selector can see of a VM, see :mod:`_vm_facts`.
+FACTS = (
+    "id",
+    "name",
+    "project",
+    "user_id",
+    "region",
+    "cell",
+    "zone",
+    "aggregates",
+    "flavor",
+    "image",
+    "metadata",
+    "tags",
+    "boot_from_volume",
+    "local_disk",
+    "segment",
+)
+_SCOPED = ("subexpression", "index_expression", "pipe", "projection", "filter_projection", "value_projection")
+_HOSTS = ("host", "hosts", "hostname", "hypervisor", "hypervisor_hostname", "compute", "node", "OS-EXT-SRV-ATTR:host")
+
+
+def matches(selector: str, facts: t.Mapping[str, t.Any]) -> bool:
+    """Whether a selector picks a VM: its result is neither false nor empty.
+
+    :raises ConfigError: It cannot be evaluated for this VM.
+    """
+    try:
+        found = _compiled(selector).search(facts)
+    except JMESPathError as error:
+        raise ConfigError(_one_line(error)) from None
+    return found is not None and found is not False and found not in ("", [], {})
+
+
+def check(selector: str) -> str:
+    """What is wrong with a selector, or nothing.
+
+    :raises RecoveryError: A Python package is missing.
+    """
+    try:
+        names = _names(_compiled(selector).parsed, at_root=True)
+    except JMESPathError as error:
+        return f"is no JMESPath: {_one_line(error)}."
+    unknown = next((name for name in names if name not in FACTS), None)
+    if unknown in _HOSTS:
+        return (
+            f"asks for '{unknown}', and a VM has no host here: whether it is protected must not depend on where the "
+            "scheduler has put it. Select by aggregate or zone."
+        )
+    return f"a VM has no '{unknown}'. {nearest(unknown, FACTS, 'What it has')}" if unknown else ""
+
+
+def mentions(selector: str, fact: str) -> bool:
+    """Whether a selector may look at a fact."""
+    return fact in _names(_compiled(selector).parsed, at_root=True) or "@" in selector
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(selector: str) -> t.Any:
+    if jmespath is None:
+        raise RecoveryError("The Python package jmespath is needed for the selectors of the policy; install it.")
+    return jmespath.compile(selector)
+
+
+def _names(node: t.Any, at_root: bool) -> t.Iterator[str]:
+    """The names that an expression looks up in the facts themselves, and not further down."""
+    kind, children = node["type"], node.get("children", [])
+    if kind == "field":
+        yield from [node["value"]] if at_root else []
+    elif kind in _SCOPED or kind == "flatten":
+        yield from _names(children[0], at_root)
+        still = at_root and children[0]["type"] == "current"
+        for child in children[1:]:
+            yield from _names(child, still)
+    elif kind != "expref":
+        for child in children:
+            yield from _names(child, at_root)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
