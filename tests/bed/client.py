@@ -159,7 +159,8 @@ class Bed(Cloud):
 
     def knobs(self, host: str | None = None, **knobs: t.Any) -> None:
         """``vcpus``, ``memory_mb``, ``local_gb``, ``shared_storage``, ``spawn_delay``, ``spawn_fails``; and
-        ``spawn_lingers``: seconds that a guest runs already, and Nova has not heard of it.
+        ``spawn_lingers``: seconds that a guest runs already, and Nova has not heard of it. Of live migrations
+        ``migrate_delay`` and ``migrate_fails`` from a host, and ``migrate_refused`` to it.
         """
         self.control("knobs", host=host, knobs=knobs)
 

@@ -17,6 +17,7 @@ import typing as t
 import uuid
 
 import os_traits
+from nova import exception
 from nova.compute import power_state
 from nova.virt import fake
 
@@ -39,6 +40,9 @@ class Machine:
     spawn_lingers: float = 0.0
     spawn_fails: bool = False
     shared_storage: bool = True
+    migrate_delay: float = 0.0
+    migrate_fails: bool = False
+    migrate_refused: bool = False
 
 
 def node_uuid(name: str) -> str:
@@ -59,6 +63,7 @@ class TruthDriver(fake.FakeDriver):
         self._machine = self.machines[host]
         self._set_nodes([self._machine.hypervisor])
         self._measure()
+        self._aborted: set[str] = set()
         for guest, (name, state) in self.truth.guests(host).items():
             self.instances[guest] = fake.FakeInstance(name, state, guest)
 
@@ -127,6 +132,45 @@ class TruthDriver(fake.FakeDriver):
     def finish_revert_migration(self, context: t.Any, instance: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
         super().finish_revert_migration(context, instance, *args, **kwargs)
         self._put(instance.uuid)
+
+    def check_can_live_migrate_destination(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        if self._machine.migrate_refused:
+            raise exception.MigrationPreCheckError(reason=f"the bed was told that {self._host} takes no guests alive")
+        return super().check_can_live_migrate_destination(*args, **kwargs)
+
+    def live_migration(
+        self,
+        context: t.Any,
+        instance: t.Any,
+        dest: str,
+        post_method: t.Callable[..., None],
+        recover_method: t.Callable[..., None],
+        block_migration: bool = False,
+        migrate_data: t.Any = None,
+    ) -> None:
+        """As libvirt's: the guest runs here until all is copied, is then gone here, and goes on there."""
+        self._aborted.discard(instance.uuid)
+        wait, began = self._life.wait if self._life else time.sleep, time.monotonic()
+        while time.monotonic() - began < self._machine.migrate_delay and instance.uuid not in self._aborted:
+            wait(0.05)
+        life.check()
+        if instance.uuid in self._aborted:
+            recover_method(context, instance, dest, migrate_data, migration_status="cancelled")
+        elif self._machine.migrate_fails:
+            recover_method(context, instance, dest, migrate_data)
+        else:
+            post_method(context, instance, dest, block_migration, migrate_data)
+
+    def live_migration_abort(self, instance: t.Any) -> None:
+        self._aborted.add(instance.uuid)
+
+    def post_live_migration_at_destination(
+        self, context: t.Any, instance: t.Any, *args: t.Any, **kwargs: t.Any
+    ) -> None:
+        fake.FakeDriver.spawn(self, context, instance, None, None, None, None)
+        if instance.vm_state == "paused":
+            self.instances[instance.uuid].state = power_state.PAUSED
+        self._put(instance.uuid, "spawn")
 
     def post_live_migration(self, context: t.Any, instance: t.Any, block_device_info: t.Any, *args: t.Any) -> None:
         if instance.uuid in self.instances:

@@ -37,6 +37,9 @@ class Host:
             "spawn_lingers": 0.0,
             "spawn_fails": False,
             "shared_storage": shared_storage,
+            "migrate_delay": 0.0,
+            "migrate_fails": False,
+            "migrate_refused": False,
         }
         TruthDriver.machines[spec.name] = Machine(spec.name, spec.hypervisor, **self._defaults)
 
