@@ -89,6 +89,14 @@ class Cloud:
         """The region's name: the scope in which host names are unique."""
         return str(self._connection.config.get_region_name() or "RegionOne")
 
+    @property
+    def user_id(self) -> str:
+        """The account that is used here."""
+        try:
+            return str(_patiently(self._connection.session.get_user_id))
+        except ksa_exceptions.ClientException as error:
+            raise _unreachable("Keystone has not told who we are", error) from error
+
     def has(self, service: str) -> bool:
         """Whether the catalog knows an endpoint of this service type."""
         try:
@@ -115,11 +123,13 @@ class Cloud:
         params: t.Any = None,
         json: Json | None = None,
         retry: bool | None = None,
+        timeout: float | None = None,
     ) -> Answer:
         """Make one API call.
 
         :param retry: Repeat when the API is unreachable or answers 429/5xx. Default: all but POST,
             because a POST that got no answer may have been obeyed.
+        :param timeout: Seconds for one try, where that is not to be the option ``api_timeout``.
         :raises CloudError: with facts ``status`` (None when there was no answer) and ``answer``.
         """
         retries = _RETRIES if (method != "POST" if retry is None else retry) else 0
@@ -135,6 +145,7 @@ class Cloud:
             connect_retries=retries,
             status_code_retries=retries,
             retriable_status_codes=_RETRIED,
+            **({"timeout": timeout} if timeout else {}),
         )
         try:
             response = self._with_token(send)
@@ -165,6 +176,14 @@ class Cloud:
                 session.auth.invalidate()
         token: str | None = _patiently(lambda: session.auth.get_token(session))
         return token
+
+    def versioned(self, service: str, version: str, path: str) -> str:
+        """A path with the version of an API before it, unless the catalog has that already: nobody need be asked."""
+        try:
+            endpoint = str(_patiently(self._adapter(service).get_endpoint))
+        except ksa_exceptions.ClientException as error:
+            raise _unreachable(f"The catalog has not told where the service {service} is", error) from error
+        return path if endpoint.rstrip("/").endswith(f"/{version}") else f"/{version}{path}"
 
     def get(self, service: str, path: str, microversion: str | None = None, **params: t.Any) -> Json:
         """GET and return the body."""

@@ -58,6 +58,7 @@ class Word:
     :param source: The place, as a person would look for it. :param said: As it is written there.
     :param value: What it means; None where it cannot be understood.
     :param foreign: The word of another tool, which counts where its level has none of ours.
+    :param unread: Nobody knows what is said there.
     """
 
     level: str
@@ -66,6 +67,7 @@ class Word:
     said: t.Any
     value: t.Any
     foreign: bool = False
+    unread: bool = False
 
     def __str__(self) -> str:
         return f"{self.source}={_shown(self.said)}" if self.said is not None else self.source
@@ -92,6 +94,7 @@ class Protection:
     :param otherwise: The method after that. :param because: Who decided whether it is protected, and what was amiss.
     :param said_by: The level and source of each key that somebody spoke about.
     :param notes: What could not be understood, or contradicts itself, where it would have mattered.
+    :param unread: What could not be read, and might have decided whether it is protected.
     """
 
     protected: bool
@@ -106,6 +109,7 @@ class Protection:
     because: str
     said_by: Json = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     @property
     def refusal(self) -> str:
@@ -122,16 +126,17 @@ def protection(facts: Mapping, policy: Mapping, segment: Mapping) -> Protection:
     :param segment: Its failover segment as in ``ha_topology``: ``protect``, ``priority``, ``allow_local_disk_loss``.
     """
     words = _words(facts, policy, segment)
-    return _protection(_winners(words), _unknown(words))
+    return _protection(_winners(words), words)
 
 
 def explain(facts: Mapping, policy: Mapping, segment: Mapping) -> Json:
     """The same with everything that was said: ``levels`` from fine to coarse, and the winner of each key."""
     words = _words(facts, policy, segment)
     winners = _winners(words)
-    found = dataclasses.asdict(_protection(winners, _unknown(words)))
+    found = dataclasses.asdict(_protection(winners, words))
     return {
         **found,
+        "unread": list(found["unread"]),
         "after": list(found["after"]),
         "notes": list(found["notes"]),
         "levels": [_level(level, [word for word in words if word.level == level]) for level in _FINEST_FIRST],
@@ -140,12 +145,22 @@ def explain(facts: Mapping, policy: Mapping, segment: Mapping) -> Json:
     }
 
 
-def _protection(winners: dict[str, Winner], unknown: list[str]) -> Protection:
-    notes = tuple(dict.fromkeys([*(note for key in KEYS for note in winners[key].notes), *unknown]))
+def _protection(winners: dict[str, Winner], words: Words) -> Protection:
     values = {key: winner.value for key, winner in winners.items()}
-    protected, who = values.pop("protect"), winners["protect"].source
-    said_by = {key: {"level": it.level, "source": it.source} for key, it in winners.items() if it.level}
-    return Protection(protected, **values, because="; ".join([who, *notes]), said_by=said_by, notes=notes)
+    protected, who = values.pop("protect"), winners["protect"]
+    notes = dict.fromkeys([*(note for key in KEYS for note in winners[key].notes), *_unknown(words)])
+    return Protection(
+        protected,
+        **values,
+        because="; ".join([who.source, *notes]),
+        said_by={key: {"level": it.level, "source": it.source} for key, it in winners.items() if it.level},
+        notes=tuple(notes),
+        unread=tuple(word.source for word in words if word.unread and _finer(word.level, who.level)),
+    )
+
+
+def _finer(one: str, other: str) -> bool:
+    return not other or LEVELS.index(one) > LEVELS.index(other)
 
 
 # -- who wins -------------------------------------------------------------------------------------------------------
@@ -156,7 +171,7 @@ _DEFAULTS: Json = {"protect": True, "method": "evacuate", "priority": 500, "afte
 def _winners(words: Words) -> dict[str, Winner]:
     winners = {key: _winner(key, [word for word in words if word.key == key]) for key in KEYS}
     method, loss = winners["method"], winners["local_disk_loss"]
-    if method.value == "rebuild" and LEVELS.index(method.level) > LEVELS.index(loss.level or LEVELS[0]):
+    if method.value == "rebuild" and _finer(method.level, loss.level):
         # To rebuild is to lose local disks, so who says that has spoken about them too.
         winners["local_disk_loss"] = Winner(True, method.level, method.source, loss.notes)
     return winners
@@ -186,7 +201,7 @@ def _agree(words: Words) -> bool:
 
 
 def _not_understood(word: Word) -> str:
-    return f"{word.source}={word.said!r} is not understood"
+    return word.source if word.unread else f"{word.source}={word.said!r} is not understood"
 
 
 def _contradiction(words: Words) -> str:
@@ -230,6 +245,7 @@ def _words(facts: Mapping, policy: Mapping, segment: Mapping) -> Words:
         *(word for level, names in coarse for word in _of_rules(level, names, ha)),
         *(word for aggregate in facts["aggregates"] for word in _of_aggregate(aggregate, ha, presets)),
         *_of_rules("project", _names(facts["project"]), ha),
+        *_unread("project", facts["project"]),
         *_of_flavor(facts["flavor"], ha, presets),
         *_of_image(facts["image"] or {}, ha, presets),
         *_exclusions(facts, ha),
@@ -259,6 +275,13 @@ def _names(thing: Mapping) -> list[str]:
     return list(dict.fromkeys(str(thing[key]) for key in ("id", "name") if thing.get(key)))
 
 
+def _unread(level: str, thing: Mapping) -> Words:
+    if not thing.get("unread"):
+        return []
+    source = f"the {level} {thing['id']} could not be read ({thing['unread']})"
+    return [Word(level, source, "protect", None, None, unread=True)]
+
+
 def _of_aggregate(aggregate: Json, ha: Json, presets: t.Container[str]) -> Words:
     source, metadata = f"aggregate {aggregate['name']}", aggregate["metadata"]
     return [
@@ -286,6 +309,7 @@ def _of_image(image: Mapping, ha: Json, presets: t.Container[str]) -> Words:
         *_evacuable("image", "image property", properties, presets),
         *_evacuable("image", "image tag", {REDHAT: "true"} if REDHAT in tags else {}, presets),
         *_of_rules("image", _names(image), ha),
+        *_unread("image", image),
     ]
 
 

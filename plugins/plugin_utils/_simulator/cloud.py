@@ -27,6 +27,8 @@ class FakeCloud:
         self.nova, self.room, self.groups = nova, room, list(groups)
         nova.fits = self._fits
         self.aggregates: list[Json] = []
+        self.images: dict[str, Json] = {}
+        self.projects: dict[str, str] = {}
         self.changes: list[tuple[str, str, t.Any]] = []
         self.microversion: str | None = None
         self.answers = True
@@ -43,6 +45,9 @@ class FakeCloud:
     def has(self, service: str) -> bool:
         return False
 
+    def versioned(self, service: str, version: str, path: str) -> str:
+        return f"/{version}{path}"
+
     def get(self, service: str, path: str, microversion: str | None = None, **params: t.Any) -> Json:
         return self.request("GET", service, path, microversion, params=params).body
 
@@ -55,6 +60,7 @@ class FakeCloud:
         params: t.Any = None,
         json: t.Any = None,
         retry: bool | None = None,
+        timeout: float | None = None,
     ) -> Answer:
         if method != "GET":
             self.changes.append((method, path, json))
@@ -119,6 +125,15 @@ class FakeCloud:
         aggregate = next(it for it in self.aggregates if str(it["id"]) == rest[0])
         aggregate["hosts"].append(body["add_host"]["host"])
         return {"aggregate": aggregate}
+
+    # -- Glance and Keystone -----------------------------------------------------------------------------------
+
+    def _get_v2(self, rest: list[str], params: Json, body: Json) -> Json:
+        return dict(self.images[rest[1]]) if rest[1] in self.images else _not_found(f"image {rest[1]}")
+
+    def _get_v3(self, rest: list[str], params: Json, body: Json) -> Json:
+        project = rest[1]
+        return {"project": {"name": self.projects[project]}} if project in self.projects else _not_found(project)
 
     def _fits(self, server: Json, host: str) -> bool:
         held = [need(other) for other in self.nova.held_on(host)]
