@@ -181,6 +181,7 @@ def _verdict(case: gates.Case, table: t.Sequence[Gate]) -> Json:
     return {
         "verdict": "recover", "gate": None, "reason": "all gates passed", "look_again": None,
         "reaction": gates.reaction(case), "gates": asked,
+        "priority": case.protection.priority if case.protection else None,
     }  # fmt: skip
 
 

@@ -142,6 +142,8 @@ def trouble(case: Case) -> Objection | None:
     """Which failures call for a restart is policy; by hand a person has said so."""
     if case.by_hand or not case.word:
         return None
+    if case.facts.get("state") == "ok":
+        return Objection("ignore", "its monitor says that it is well")
     wanted = case.rules["types"].get(case.word, "alert")
     if wanted != "recover":
         return Objection(
