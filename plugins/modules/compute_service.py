@@ -35,6 +35,16 @@ options:
   disabled_reason:
     description: Why the host is disabled. Only with O(status=disabled).
     type: str
+  unless_disabled:
+    description:
+      - With O(status=disabled), leave a service alone that somebody has disabled already, with the reason that it has.
+    type: bool
+    default: false
+  only_if_reason:
+    description:
+      - With O(status=enabled), leave a service alone unless its C(disabled_reason) begins with this. So a host is
+        enabled again only by who has disabled it.
+    type: str
   forced_down:
     description: Whether Nova takes the service for down, whatever its heartbeat says. Left as it is by default.
     type: bool
@@ -51,6 +61,13 @@ EXAMPLES = r"""
     disabled_reason: "openstack_ha: power supply died"
     forced_down: true
 
+- name: Enable a host again that was disabled for a service of its, and for nothing else
+  openstack_ha.recovery.compute_service:
+    cloud: prod
+    host: cmp03
+    status: enabled
+    only_if_reason: "openstack_ha: process libvirtd.service:"
+
 - name: Put a repaired host back, after its nova-compute has started
   openstack_ha.recovery.compute_service:
     cloud: prod
@@ -65,6 +82,10 @@ service:
   returned: success
   type: dict
   sample: {host: cmp03, status: disabled, state: down, forced_down: true, disabled_reason: power supply died}
+left_alone:
+  description: Why the service was left as it is, with O(unless_disabled) and O(only_if_reason); empty if it was not.
+  returned: success
+  type: str
 """
 
 import typing as t
@@ -83,7 +104,8 @@ def run(call: Call) -> Result:
     with _run.attached(call.params, [host]) as recovery:
         cloud = connect(call.params)
         before = _compute.compute_service(cloud, host)
-        change = _difference(call.params, before)
+        left_alone = _not_ours(call.params, before)
+        change = {} if left_alone else _difference(call.params, before)
         if change.get("forced_down") is False:
             _refuse_force_up_with_records(cloud, host)
         after = _expected(before, change)
@@ -96,8 +118,22 @@ def run(call: Call) -> Result:
     return {
         "changed": bool(change),
         "service": _shown(after),
+        "left_alone": left_alone,
         "diff": {"before": _shown(before), "after": _shown(after)},
     }
+
+
+def _not_ours(params: t.Mapping[str, t.Any], service: Json) -> str:
+    """Why nothing is to be changed, though it is not as it was asked for."""
+    wanted, reason = params["only_if_reason"], service.get("disabled_reason") or ""
+    if params["unless_disabled"] and params["status"] != "disabled":
+        raise ConfigError("unless_disabled: is for status=disabled. Leave it out.")
+    if wanted is not None and params["status"] != "enabled":
+        raise ConfigError("only_if_reason: is for status=enabled. Leave it out.")
+    if service["status"] != "disabled":
+        return ""
+    why = f"{service['host']} is disabled already ({reason or 'no reason given'})"
+    return why if params["unless_disabled"] or (wanted is not None and not reason.startswith(wanted)) else ""
 
 
 def _difference(params: t.Mapping[str, t.Any], service: Json) -> Json:
@@ -141,11 +177,16 @@ TASK = Task(
         "status": {"type": "str", "choices": ["enabled", "disabled"]},
         "disabled_reason": {"type": "str"},
         "forced_down": {"type": "bool"},
+        "unless_disabled": {"type": "bool", "default": False},
+        "only_if_reason": {"type": "str"},
         **CLOUD_SPEC,
         **_run.RUN_SPEC,
     },
     run=run,
-    constraints={"required_by": {"disabled_reason": "status"}, "required_one_of": [["status", "forced_down"]]},
+    constraints={
+        "required_by": {"disabled_reason": "status", "only_if_reason": "status"},
+        "required_one_of": [["status", "forced_down"]],
+    },
 )
 
 

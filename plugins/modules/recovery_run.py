@@ -21,6 +21,7 @@ description:
     of the policy says, which is V(hold) unless an operator wrote otherwise. Then it looks and decides again.
   - With O(state=held), gives one host of the run up, for example because it could not be fenced. What was not fenced
     stays on record with the time of the next attempt, see M(openstack_ha.recovery.recovery_run_info).
+  - With O(state=done), says of units of hosts how the run has ended for them.
   - With O(state=closed), journals the outcome, releases the claims, and returns the report of the run.
   - In check mode nothing is claimed or journaled; the verdict is returned all the same, with what every gate says, also
     those after the one that decides.
@@ -42,7 +43,7 @@ options:
     description: What to do with the run.
     type: str
     required: true
-    choices: [open, awaiting, held, closed]
+    choices: [open, awaiting, held, done, closed]
   kind:
     description:
       - What the run is about, with O(state=open).
@@ -55,7 +56,7 @@ options:
     description:
       - The failed hosts, by service host, hypervisor hostname, or a short name that only one host has.
       - Needed with O(state=open), except with O(kind=instance), where Nova says on which host a VM is.
-      - With O(state=held) what is given up; a VM or a unit as C(HOST/OBJECT).
+      - With O(state=held) and O(state=done) what it is about; a VM or a unit as C(HOST/OBJECT).
     type: list
     elements: str
   objects:
@@ -80,8 +81,12 @@ options:
     description: Hash of the segments file, journaled with each verdict.
     type: str
   reason:
-    description: Why the host is given up. Needed with O(state=held).
+    description: Why the host is given up, or what was done. Needed with O(state=held) and O(state=done).
     type: str
+  outcome:
+    description: How it ended. Needed with O(state=done).
+    type: str
+    choices: [recovered, partial]
   answer:
     description: A person's answer to the verdict V(ask). Needs O(answered_by) and O(answer_reason).
     type: str
@@ -229,10 +234,14 @@ def run(call: Call) -> Result:
     if call.check_mode or not call.params["run_id"]:
         return {"changed": call.check_mode, "run_id": call.params["run_id"]}
     # A host is held beside others of its run, whose claims may be released at this moment.
-    held = call.params["hosts"] if call.params["state"] == "held" else None
+    held = call.params["hosts"] if call.params["state"] in ("held", "done") else None
     with _run.joined(call.params, held, orders=False) as recovery:
         if call.params["state"] == "awaiting":
             return _await(call, recovery)
+        if held is not None and call.params["state"] == "done":
+            for place in held:
+                recovery.journal.set_run_host(recovery.id, place, call.params["outcome"], call.params["reason"])
+            return {"changed": True, "run_id": recovery.id}
         if held is not None:
             for host in held:
                 _recovery.hold(recovery.journal, recovery.id, host, call.params["reason"])
@@ -497,7 +506,7 @@ def _wait(call: Call) -> float:
 
 TASK = Task(
     argument_spec={
-        "state": {"type": "str", "required": True, "choices": ["open", "awaiting", "held", "closed"]},
+        "state": {"type": "str", "required": True, "choices": ["open", "awaiting", "held", "done", "closed"]},
         "kind": {"type": "str", "choices": ["host", "instance", "process", "network"], "default": "host"},
         "hosts": {"type": "list", "elements": "str"},
         "objects": {"type": "list", "elements": "str"},
@@ -506,6 +515,7 @@ TASK = Task(
         "policy_hash": {"type": "str"},
         "segments_hash": {"type": "str"},
         "reason": {"type": "str"},
+        "outcome": {"type": "str", "choices": ["recovered", "partial"]},
         "answer": {"type": "str", "choices": ["recover", "hold"]},
         "answered_by": {"type": "str"},
         "answer_reason": {"type": "str"},
@@ -523,6 +533,7 @@ TASK = Task(
             ("state", "open", ["topology"]),
             ("state", "awaiting", ["run_id", "topology"]),
             ("state", "held", ["run_id", "hosts", "reason"]),
+            ("state", "done", ["run_id", "hosts", "reason", "outcome"]),
         ],
         "required_together": [("answer", "answered_by", "answer_reason")],
     },

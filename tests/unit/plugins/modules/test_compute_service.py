@@ -118,3 +118,44 @@ def test_a_run_changes_only_its_own_hosts(tasks: Tasks) -> None:
     with pytest.raises(RecoveryError, match="not about cmp02"):
         serve(tasks, host="cmp02", run_id=run_id, **DEAD)
     assert tasks.cloud.changes == []
+
+
+# -- who has disabled it enables it again ---------------------------------------------------------------------------
+
+MINE = "openstack_ha: process libvirtd.service"
+
+
+def test_what_somebody_has_disabled_keeps_his_reason(tasks: Tasks) -> None:
+    serve(tasks, status="disabled", disabled_reason="disk is being replaced")
+    again = serve(tasks, status="disabled", disabled_reason=MINE, unless_disabled=True)
+    assert not again["changed"]
+    assert again["left_alone"] == "cmp01 is disabled already (disk is being replaced)"
+    assert again["service"]["disabled_reason"] == "disk is being replaced"
+
+
+def test_what_nobody_has_disabled_is_disabled(tasks: Tasks) -> None:
+    first = serve(tasks, status="disabled", disabled_reason=MINE, unless_disabled=True)
+    assert (first["changed"], first["left_alone"]) == (True, "")
+    assert tasks.cloud.nova.services["cmp01"]["disabled_reason"] == MINE
+
+
+def test_only_what_was_disabled_for_this_is_enabled_again(tasks: Tasks) -> None:
+    serve(tasks, status="disabled", disabled_reason=f"{MINE}: it is failed, run 1")
+    result = serve(tasks, status="enabled", only_if_reason=f"{MINE}:")
+    assert (result["changed"], result["service"]["status"]) == (True, "enabled")
+
+
+@pytest.mark.parametrize("reason", ["disk is being replaced", "openstack_ha: process other: x", "openstack_ha: failed"])
+def test_what_was_disabled_for_something_else_stays_so(tasks: Tasks, reason: str) -> None:
+    serve(tasks, status="disabled", disabled_reason=reason)
+    result = serve(tasks, status="enabled", only_if_reason=f"{MINE}:")
+    assert (result["changed"], result["service"]["status"]) == (False, "disabled")
+    assert reason in result["left_alone"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"unless_disabled": True, "status": "enabled"}, {"only_if_reason": MINE, "status": "disabled"}]
+)
+def test_a_condition_for_the_other_status_is_refused(tasks: Tasks, wrong: dict[str, t.Any]) -> None:
+    with pytest.raises(RecoveryError, match="Leave it out"):
+        serve(tasks, **wrong)
