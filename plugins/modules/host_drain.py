@@ -107,6 +107,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity im
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Cloud, Json, connect
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._drain import Drain
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._drain_contract import Limits, Line
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import NETWORK
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import defaults
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
 
@@ -126,13 +127,17 @@ def run(call: Call) -> Result:
     else:
         lines = _carry_out(call, cloud, host, drain)
     counts = collections.Counter(line.state for line in lines)
-    open_ = counts["pending"] + counts["failed"]
     return {
         "changed": any(line.attempts or (call.check_mode and line.state == "planned") for line in lines),
         "ledger": [{**{name: getattr(line, name) for name in _SHOWN}, "method": line.way} for line in lines],
         "counts": dict(counts),
-        "left": f"{open_} VMs could not be moved" if open_ else "",
+        "left": _left(lines),
     }
+
+
+def _left(lines: list[Line]) -> str:
+    unmoved = sum(line.state in ("pending", "failed") for line in lines)
+    return f"{unmoved} VMs could not be moved" if unmoved else ""
 
 
 def _carry_out(call: Call, cloud: Cloud, host: str, drain: Json) -> list[Line]:
@@ -151,6 +156,9 @@ def _carry_out(call: Call, cloud: Cloud, host: str, drain: Json) -> list[Line]:
             world = _drain_world.RealWorld(cloud, recovery, host, probes, pool, call.progress)
             Drain(world, lines, Room.of_free(plan["room"]), limits).run()
         recovery.step("drained", host)
+        if recovery.kind == NETWORK:  # of a unit that has failed, more is to be said than that
+            left = _left(lines)
+            recovery.journal.set_run_host(recovery.id, host, "partial" if left else "recovered", left or None)
     return lines
 
 
