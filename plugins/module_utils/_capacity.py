@@ -44,6 +44,10 @@ class Room:
             if amount and amount > free.get(name, 0) and not (name in _SHARED and name not in free)
         ]
 
+    def is_overbooked(self, host: str) -> bool:
+        """Whether more is booked there than there is."""
+        return any(amount < 0 for amount in self._free.get(host, {}).values())
+
     def take(self, host: str, need: Amounts) -> None:
         """Book the need on a host."""
         self._add(host, need, -1)

@@ -181,12 +181,17 @@ def stop(cloud: Cloud, server_id: str) -> Answer:
     return action(cloud, server_id, {"os-stop": None}, OLDEST)
 
 
+def start(cloud: Cloud, server_id: str) -> Answer:
+    """Power a server on. Nova refuses while it is on, or on its way."""
+    return action(cloud, server_id, {"os-start": None}, OLDEST)
+
+
 def action(cloud: Cloud, server_id: str, body: Json, microversion: str) -> Answer:
     """POST a server action."""
     return cloud.request("POST", "compute", f"/servers/{server_id}/action", microversion, json=body)
 
 
-def _pages(cloud: Cloud, path: str, name: str, microversion: str, key: str = "id", **params: t.Any) -> list[Json]:
+def _pages(cloud: Cloud, path: str, name: str, microversion: str, /, key: str = "id", **params: t.Any) -> list[Json]:
     """Follow the paging links: Nova may give fewer items a page than asked for (``osapi_max_limit``)."""
     items: list[Json] = []
     marker: Json = {}

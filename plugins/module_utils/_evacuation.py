@@ -17,14 +17,20 @@ import concurrent.futures
 import functools
 import typing as t
 
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _last_place
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Room
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CertificateError, CloudError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import (
+    CertificateError,
+    CloudError,
+    RecoveryError,
+)
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_contract import (
     Json,
     Limits,
     Line,
     World,
 )
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._turns import Turn, Turns
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._vmstate import UNDER_WAY, is_rebuilding, next_step
 
 #: Line states that the executor still has work with.
@@ -47,6 +53,7 @@ class Evacuation:
         self._lines = {line.id: line for line in lines}
         self._room = room
         self._limits = limits
+        self._turns = Turns(self._lines.values(), limits.tier_timeout)
         self._calls: dict[concurrent.futures.Future[t.Any], tuple[list[Line], t.Callable[..., None]]] = {}
         self._next_poll = 0.0
         self._answered = world.now()
@@ -65,6 +72,7 @@ class Evacuation:
             while True:
                 self._collect()
                 now = self._world.now()
+                self._take_turns(now)
                 if now >= self._next_poll and self._any(_WAITING + _IN_FLIGHT):
                     self._poll(now)
                 self._dispatch(now)
@@ -85,6 +93,7 @@ class Evacuation:
 
     def _adopt(self) -> None:
         """Compare the plan with Nova's records: much may have been asked for since it was made."""
+        self._turns.begin(self._world.now())
         active = [line for line in self._lines.values() if line.state in ("planned", "requested")]
         records = self._newest_records({line.host for line in active})
         for line in self._lines.values():
@@ -161,7 +170,7 @@ class Evacuation:
 
     def _dispatch(self, now: float) -> None:
         """Start what may start, in the order of the plan."""
-        called = self._called()
+        called, places = self._called(), _last_place.Watch(self._lines.values(), self._room)
         busy = collections.Counter(line.target for line in self._lines.values() if _is_busy(line, called))
         slots = self._limits.parallel - sum(busy.values())
         for line in self._lines.values():
@@ -169,6 +178,8 @@ class Evacuation:
                 continue
             if line.state == "unknown":
                 self._start(line)  # it has held its place since its request
+            elif self._moves_later(line) or places.keeps_back(line):
+                continue
             elif slots > 0 and busy[line.target] < self._limits.per_target:
                 self._start(line)
                 busy[line.target] += 1
@@ -177,7 +188,7 @@ class Evacuation:
     def _start(self, line: Line) -> None:
         if line.state != "unknown" and self._is_paused(line):
             return
-        if line.state == "planned" and not line.reset:
+        if line.state == "planned" and not line.reset and not self._turns.holds(line):
             self._request(line)
         else:
             self._call(line, self._on_reread, self._reread, line)
@@ -203,7 +214,7 @@ class Evacuation:
         """In a worker thread: intent first, then the lease, then the call."""
         self._world.record(line)
         self._permit(line)
-        return self._world.evacuate(line.id, str(line.target), line.former == "stopped")
+        return self._world.evacuate(line.id, str(line.target), self._lands_off(line))
 
     def _permit(self, line: Line) -> None:
         """In a worker thread, before each call that changes something."""
@@ -260,7 +271,7 @@ class Evacuation:
             self._finish(line, "failed", f"Nova did not answer {line.attempts} requests: {line.reason}")
         elif is_rebuilding(server):
             self._let_it_rebuild(line)
-        elif line.former == "stopped" and server["OS-EXT-STS:vm_state"] not in ("active", "stopped"):
+        elif self._lands_off(line) and server["OS-EXT-STS:vm_state"] not in ("active", "stopped"):
             # From ERROR, 2.95 would leave it running: nova.compute.manager keeps orig_vm_state then.
             self._begin_reset(line)
         elif line.reset and server["OS-EXT-STS:vm_state"] not in ("active", "stopped", "error"):
@@ -345,7 +356,10 @@ class Evacuation:
         if self._is_paused(line):
             return
         self._book(line, None)
+        self._give_place(line.rank)
         target, pause = self._choice(line), 0.0
+        if target is None and self._displace(line):
+            return
         if target is None and line.reserves:
             self._take_reserve(line, line.reserves.pop(0))
             return
@@ -356,13 +370,40 @@ class Evacuation:
         if target is None:
             self._finish(line, "pending", f"no target took it: {line.reason}")
             return
+        self._move_to(line, target, pause)
+
+    def _move_to(self, line: Line, target: str, pause: float = 0.0) -> None:
         self._book(line, target)
         line.target, line.state, line.not_before = target, "retry", self._world.now() + pause
         self._world.record(line)
 
+    def _give_place(self, rank: int) -> None:
+        """Somebody gives up a place: who is more important and had none in the plan comes first."""
+        for line in self._lines.values():
+            if line.no_room and line.rank > rank:
+                target = self._choice(line)
+                if target is not None:
+                    line.no_room, line.reason = False, ""
+                    self._move_to(line, target)
+
+    def _displace(self, line: Line) -> bool:
+        """Take a place that was meant for less important ones; they look for others."""
+        found = _last_place.displaced(line, self._lines.values(), self._room, self._called())
+        if found is None:
+            return False
+        host, others = found
+        for other in others:
+            self._book(other, None)
+            other.reason = f"its place on {host} went to {line.name}, which is more important"
+        self._move_to(line, host)
+        for other in others:
+            self._next_target(other)
+        return True
+
     def _take_reserve(self, line: Line, host: str) -> None:
         line.state = "retry"
         if self._room.fits(host, line.need):
+            self._book(line, host)
             self._call(line, functools.partial(self._on_reserve, host), self._reserve, line, host)
         else:
             self._next_target(line)
@@ -407,30 +448,36 @@ class Evacuation:
 
     def _verify(self, now: float, called: t.Container[str]) -> None:
         """Look at what has landed, host by host: a look at ten servers costs Nova little more than one at two."""
-        others_wait = self._any((*_WAITING, "requesting", "requested"))
+        moving = (*_WAITING, "requesting", "requested")
+        others_wait = any(line.state in moving and not self._moves_later(line) for line in self._lines.values())
         landed: dict[str, list[Line]] = collections.defaultdict(list)
         for line in self._lines.values():
-            if line.state in ("landed", "started") and now >= line.not_before and line.id not in called:
+            here = line.state in ("landed", "started") and not line.parked
+            if here and now >= line.not_before and line.id not in called:
                 landed[str(line.target)].append(line)
         for host, lines in landed.items():
             if len(lines) >= _MANY or not (others_wait and all(self._can_wait(line, now) for line in lines)):
                 self._call_for(lines, self._on_server, self._world.servers, host, [line.id for line in lines])
 
     def _can_wait(self, line: Line, now: float) -> bool:
-        """Whether to bring other guests up is more urgent; not than to stop one that was not running."""
-        return line.former == "running" and now < line.not_before + self._limits.verify_within
+        """Whether to bring other guests up is more urgent; not than one that was off, or that others wait for."""
+        in_order = line.awaited or line.waits
+        return line.former == "running" and not in_order and now < line.not_before + self._limits.verify_within
 
     def _on_server(self, line: Line, future: concurrent.futures.Future[dict[str, Json | None]]) -> None:
         server = future.result()[line.id]
         if server is None:
             self._finish(line, "skipped", "was deleted after it had landed")
             return
+        if self._is_off_in_order(line, server):
+            self._bring_up(line)
+            return
         problem = self._wrong_power(line, server)
         if problem:
             self._look_again(line, problem)
             return
         if line.state == "landed":
-            line.state = "started"
+            line.state, line.server = "started", server
             self._world.record(line)
         self._call(line, self._on_problems, self._world.problems, server)
 
@@ -476,6 +523,76 @@ class Evacuation:
         if now > line.deadline:
             self._finish(line, "failed", f"landed on {line.target}, but {problem}")
 
+    # -- restart order --------------------------------------------------------------------------------
+
+    def _lands_off(self, line: Line) -> bool:
+        """What was off stays off; what waits for others is started when these are ready."""
+        return line.former == "stopped" or self._turns.holds(line)
+
+    def _moves_later(self, line: Line) -> bool:
+        """Where a VM cannot land off, it is moved when its turn comes. What an earlier run asked for had its turn."""
+        asked = line.noted in (*_IN_FLIGHT, "verified") or line.state == "unknown"
+        return self._turns.holds(line) and not asked and not self._world.lands_stopped()
+
+    def _take_turns(self, now: float) -> None:
+        for turn in self._turns.come(now):
+            self._on_turn(self._lines[turn.id], turn, now)
+        called = self._called()
+        for line in self._turns.awaited():
+            if line.awaited and line.server and now >= line.next_question and line.id not in called:
+                self._call(line, self._on_ready, self._world.ready, line.awaited, line.server)
+
+    def _on_turn(self, line: Line, turn: Turn, now: float) -> None:
+        found = {"waited": turn.waited, "not_ready": turn.given_up}
+        line.note = "; ".join(filter(None, (line.note, turn.told() if turn.given_up else "")))
+        line.facts = {**line.facts, "note": line.note, "turn": found}
+        if line.parked:
+            line.parked, line.deadline = False, now + self._limits.verify_timeout
+            self._bring_up(line)
+
+    def _on_ready(self, line: Line, future: concurrent.futures.Future[str]) -> None:
+        try:
+            line.why_not_ready = future.result()
+        except RecoveryError as error:
+            line.why_not_ready = error.message
+        line.is_ready = not line.why_not_ready
+        line.next_question = self._world.now() + self._limits.ready_pause
+
+    def _is_off_in_order(self, line: Line, server: Json) -> bool:
+        """Whether it has landed off, and is to be started."""
+        here = server["OS-EXT-SRV-ATTR:host"] == line.target
+        off = server["OS-EXT-STS:vm_state"] == "stopped" and not server["OS-EXT-STS:task_state"]
+        return bool(line.waits) and line.former == "running" and here and off
+
+    def _bring_up(self, line: Line) -> None:
+        """Start it, or note that its turn has not come."""
+        stopped = self._world.paused(line.host)
+        if self._turns.holds(line):
+            waits_for = self._turns.blocking(line, self._world.now())
+            line.parked, line.reason = True, f"is off on {line.target} until it is its turn; waits for {waits_for}"
+            self._world.record(line)
+        elif stopped:
+            self._finish(line, "pending", f"{stopped}; it is on {line.target}, powered off")
+        else:
+            if not line.starting:
+                line.starting = True
+                self._call(line, self._on_power_on, self._power_on, line)
+            self._look_again(line, line.why_not_started or "is being started")
+
+    def _power_on(self, line: Line) -> None:
+        """In a worker thread: intent first."""
+        self._world.record(line)
+        self._permit(line)
+        self._world.start(line.id)
+
+    def _on_power_on(self, line: Line, future: concurrent.futures.Future[None]) -> None:
+        """A refusal may be a matter of the moment, and Nova starts nothing that it is starting or that runs."""
+        try:
+            future.result()
+            line.why_not_started = ""
+        except CloudError as error:
+            line.starting, line.why_not_started = False, f"Nova does not start it: {error.message}"
+
     # -- helpers --------------------------------------------------------------------------------------
 
     def _finish(self, line: Line, state: str, reason: str) -> None:
@@ -512,6 +629,8 @@ class Evacuation:
         for line in self._lines.values():
             counts[line.ledger_state()] = counts.get(line.ledger_state(), 0) + 1
         message = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+        held = sum(self._turns.holds(line) for line in self._lines.values())
+        message += f"; {held} wait for others" if held else ""
         if message != self._told and (now >= self._next_tell or not self._any(_WAITING + _IN_FLIGHT)):
             self._told, self._next_tell = message, now + 2.0
             self._world.progress(message)

@@ -25,6 +25,8 @@ class Limits:
     :param settle: How long an evacuate request that got no answer may still take effect.
     :param vm_timeout: How long one evacuation is followed before it is reported as pending.
     :param verify_within: How long what has landed waits for a look at it while others have not.
+    :param tier_timeout: The longest time that VMs wait for a VM whose turn has come. :param ready_pause: From one
+        question whether it is ready to the next.
     """
 
     parallel: int = 20
@@ -37,6 +39,8 @@ class Limits:
     verify_pause: float = 1.0
     verify_within: float = 30.0
     poll: float = 0.5
+    tier_timeout: float = 600.0
+    ready_pause: float = 2.0
 
     def __post_init__(self) -> None:
         least = {"parallel": 1, "per_target": 1, "poll": 0.01}
@@ -70,12 +74,20 @@ class World(t.Protocol):
     def evacuate(self, server_id: str, target: str, land_stopped: bool) -> str:
         """Request it; return Nova's request id."""
 
+    def lands_stopped(self) -> bool:
+        """Whether Nova can be asked to leave a VM off where it lands."""
+
     def take_reserved(self, host: str, instead_of: str) -> str:
         """Take a reserved host into service, if nobody has yet; say why it cannot be, or nothing."""
 
     def reset_state(self, server_id: str) -> None: ...
 
     def stop(self, server_id: str) -> None: ...
+
+    def start(self, server_id: str) -> None: ...
+
+    def ready(self, how: Json, server: Json) -> str:
+        """Why a VM is not ready yet; nothing if it is."""
 
     def server(self, server_id: str) -> Json | None: ...
 
@@ -105,6 +117,10 @@ class Line:
     :param noted: Its state in the ledger when the run began.
     :param reserves: Reserved hosts out of service, for when every other target has refused it.
     :param booked: The host on which room is booked for it. :param rebuilding: Until when a rebuild is waited for.
+    :param rank: Its priority, or that of a more important VM that waits for it.
+    :param keys: What others wait for. :param waits: Keys that it waits for. :param awaited: When it counts as ready.
+    :param parked: It was seen off on its target, and waits for its turn. :param no_room: The plan had no place for it.
+    :param facts: What the ledger says besides, where that changes while the run is at work.
     """
 
     id: str
@@ -133,6 +149,19 @@ class Line:
     booked: str | None = None
     rebuilding: float | None = None
     trouble_since: float | None = None
+    rank: int = 0
+    keys: list[str] = dataclasses.field(default_factory=list)
+    waits: list[str] = dataclasses.field(default_factory=list)
+    awaited: Json | None = None
+    is_ready: bool = False
+    why_not_ready: str = ""
+    next_question: float = 0.0
+    server: Json | None = None
+    parked: bool = False
+    starting: bool = False
+    why_not_started: str = ""
+    no_room: bool = False
+    facts: Json = dataclasses.field(default_factory=dict)
     choices: list[str] = dataclasses.field(default_factory=list)
     refused: list[str] = dataclasses.field(default_factory=list)
 

@@ -17,6 +17,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._attachments
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud, Json
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError, Paused, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_contract import Line
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._readiness import Readiness
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._run import Run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._watch import LOOK, Power, Watch
 
@@ -39,6 +40,7 @@ class RealWorld:
         progress: t.Callable[[str], None],
         join_aggregates: bool = False,
         power: Power = lambda _host, _certificate: [],
+        readiness: Readiness | None = None,
     ) -> None:
         self._cloud = cloud
         self._run = run
@@ -52,6 +54,7 @@ class RealWorld:
         self._stopped: dict[str, str] = {}
         self._next_orders = 0.0
         self._reserved_taken: set[str] = set()
+        self._readiness = readiness or Readiness([], {})
         self.last_active: float | None = None
         self.progress = progress
 
@@ -93,6 +96,10 @@ class RealWorld:
         """Nova notes the request at most once per call of this."""
         return _compute.evacuate(self._cloud, server_id, target, land_stopped).request_id
 
+    def lands_stopped(self) -> bool:
+        """From 2.95 on."""
+        return self._cloud.supports("2.95")
+
     def take_reserved(self, host: str, instead_of: str) -> str:
         """One thread takes it, the others find it taken."""
         with self._taking:
@@ -118,6 +125,14 @@ class RealWorld:
     def stop(self, server_id: str) -> None:
         """Power it off."""
         _compute.stop(self._cloud, server_id)
+
+    def start(self, server_id: str) -> None:
+        """Power it on."""
+        _compute.start(self._cloud, server_id)
+
+    def ready(self, how: Json, server: Json) -> str:
+        """See :mod:`_readiness`."""
+        return self._readiness.missing(how, server)
 
     def server(self, server_id: str) -> Json | None:
         """Nova's document of it."""
@@ -147,7 +162,9 @@ class RealWorld:
         if line.state == "started":
             self.last_active = self.now()
         # what is only followed was asked for by an earlier run, whose request stays on record
-        asked = {"attempts": line.attempts, "request_id": line.request_id} if line.attempts else {}
+        asked: Json = {"attempts": line.attempts, "request_id": line.request_id} if line.attempts else {}
+        if line.facts:
+            asked["facts"] = line.facts
         change = self._run.journal.line_change(
             self._run.incident(line.host),
             line.id,

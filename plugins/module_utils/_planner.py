@@ -13,7 +13,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _restart_order
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Amounts, Room
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._restart_order import Rank
 
 #: How the recovery methods (Masakari's words) order the roles of target hosts.
 ROLE_ORDER = {
@@ -38,6 +40,7 @@ class Vm:
     :param method: How it is rescued, in the policy's words. :param deadline: Seconds that its owner has to rescue it
         before ``otherwise`` is done. :param group: Its restart group. :param after: The groups that are started before
         it. :param ready: When it counts as ready, see :mod:`_restart_order`. :param because: What the policy says.
+    :param local_disk_loss: Whether its local disks may be lost; None: as its segment says.
     """
 
     id: str
@@ -63,6 +66,7 @@ class Vm:
     after: tuple[str, ...] = ()
     ready: dict[str, t.Any] | None = None
     because: str = ""
+    local_disk_loss: bool | None = None
 
 
 @dataclasses.dataclass
@@ -95,27 +99,45 @@ def plan(
     methods: t.Mapping[str, str],
     room: Room,
     groups: t.Iterable[Group] = (),
+    restart: dict[str, t.Any] | None = None,
 ) -> list[dict[str, t.Any]]:
     """Make the lines of a plan, in order; books the room and the groups it is given.
 
     :param methods: Recovery method of each segment.
+    :param restart: The section of the policy, complete. Without it only what VMs say themselves makes them wait.
     """
     targets = list(hosts)
     group_list = list(groups)
-    ordered = sorted(vms, key=_importance)
-    return [
-        _line(order, vm, targets, methods[vm.segment], room, [group for group in group_list if vm.id in group.members])
-        for order, vm in enumerate(ordered, 1)
-    ]
+    given = list(vms)
+    ranks = _restart_order.arrange(given, restart or _restart_order.NOTHING_SAID)
+    lines = []
+    for order, vm in enumerate(sorted(given, key=lambda vm: _importance(vm, ranks[vm.id])), 1):
+        line = {**dataclasses.asdict(vm), **_order_of(vm, ranks[vm.id]), "order": order, "alternates": []}
+        here = [group for group in group_list if vm.id in group.members]
+        lines.append(_placed(line, vm, targets, methods[vm.segment], room, here))
+    return lines
 
 
-def _importance(vm: Vm) -> tuple[t.Any, ...]:
-    """Higher class first; inside a class the big ones, which find room least easily."""
-    return (-vm.priority, -vm.need.get("MEMORY_MB", 0), -vm.need.get("VCPU", 0), vm.name, vm.id)
+def _importance(vm: Vm, rank: Rank) -> tuple[t.Any, ...]:
+    """Higher class first; inside a class what others wait for, then the big ones, which find room least easily."""
+    return (-rank.priority, rank.depth, -vm.need.get("MEMORY_MB", 0), -vm.need.get("VCPU", 0), vm.name, vm.id)
 
 
-def _line(order: int, vm: Vm, targets: list[Host], method: str, room: Room, groups: list[Group]) -> dict[str, t.Any]:
-    line = {**dataclasses.asdict(vm), "after": list(vm.after), "order": order, "alternates": []}
+def _order_of(vm: Vm, rank: Rank) -> dict[str, t.Any]:
+    """What a line says of the restart order, as plain data."""
+    return {
+        "after": list(vm.after),
+        "rank": rank.priority,
+        "keys": rank.keys,
+        "waits": rank.waits,
+        "awaited": rank.ready,
+        "remarks": rank.remarks,
+    }
+
+
+def _placed(
+    line: dict[str, t.Any], vm: Vm, targets: list[Host], method: str, room: Room, groups: list[Group]
+) -> dict[str, t.Any]:
     if vm.step not in ("evacuate", "follow"):
         return line
     candidates = _candidates(vm, targets, method, groups)
@@ -124,7 +146,8 @@ def _line(order: int, vm: Vm, targets: list[Host], method: str, room: Room, grou
     if vm.step == "follow":
         return {**line, "alternates": ranked[:_ALTERNATES]}
     if not ranked or not room.fits(ranked[0], vm.need):
-        return {**line, "step": "pending", "reason": _why_not(vm, candidates, method, room)}
+        why_not = _why_not(vm, candidates, method, room)
+        return {**line, "step": "pending", "reason": why_not, "alternates": ranked[:_ALTERNATES]}
     best = ranked[0]
     room.take(best, vm.need)
     if candidates[0].joins:

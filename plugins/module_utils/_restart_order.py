@@ -25,6 +25,8 @@ PROBED = ("tcp", "http", "https")
 READY_PATTERN = (
     r"^(landed|active|guest_agent|tcp:[0-9]{1,5}|https?:[0-9]{1,5}(/[!-~]*)?|task:[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})\Z"
 )
+#: A policy without a word about it.
+NOTHING_SAID: Json = {"tiers": [], "ready": "active", "groups": {}}
 READINESS = "landed, active, guest_agent, tcp:PORT, http:PORT/PATH, https:PORT/PATH or task:NAME"
 
 _HIGHEST_PORT = 65535

@@ -211,9 +211,16 @@ def _line(entry: Json, topology: Json, noted: str) -> Line:
         "reserves",
         "floor",
         "reason",
+        "rank",
+        "keys",
+        "waits",
+        "awaited",
     )
     segment, state = topology["segments"][entry["segment"]], _STATE_OF_STEP[entry["step"]]
-    return Line(**{name: entry[name] for name in names}, segment=segment, state=state, noted=noted)
+    line = Line(**{name: entry[name] for name in names}, segment=segment, state=state, noted=noted)
+    line.no_room = state == "pending" and bool(line.alternates)
+    line.facts = _facts(entry) if line.waits else {}
+    return line
 
 
 def _ledger_line(entry: Json, recovery: _run.Run) -> Json:
@@ -229,13 +236,26 @@ def _ledger_line(entry: Json, recovery: _run.Run) -> Json:
         "target": entry["target"],
         "former_state": entry["former"],
         "reason": entry["reason"],
-        "facts": {
-            "project": entry["project"],
-            "need": entry["need"],
-            "segment": entry["segment"],
-            "note": entry["note"],
-        },
+        "facts": _facts(entry),
     }
+
+
+def _facts(entry: Json) -> Json:
+    """What later runs must know of it, and what people may want to."""
+    names = (
+        "project",
+        "need",
+        "segment",
+        "note",
+        "group",
+        "after",
+        "ready",
+        "waits",
+        "because",
+        "deadline",
+        "otherwise",
+    )
+    return {name: entry[name] for name in names}
 
 
 TASK = Task(

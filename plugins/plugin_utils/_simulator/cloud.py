@@ -106,6 +106,8 @@ class FakeCloud:
             self.nova.evacuate(rest[0], options["host"], self.microversion == "2.95")
         elif action == "os-stop":
             self.nova.stop(rest[0])
+        elif action == "os-start":
+            self.nova.start(rest[0])
         else:
             self.nova.reset_state(rest[0])
         return {}

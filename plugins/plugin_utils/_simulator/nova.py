@@ -153,6 +153,19 @@ class Nova:
         server["OS-EXT-STS:task_state"] = "powering-off"
         self.clock.after(0.5, lambda: self._become(server, "stopped", SHUTDOWN))
 
+    def start(self, server_id: str) -> None:
+        server = self._present(server_id)
+        if server["OS-EXT-STS:vm_state"] != "stopped" or server["OS-EXT-STS:task_state"]:
+            said = f"Cannot 'start' instance {server_id} while it is in vm_state {server['OS-EXT-STS:vm_state']}"
+            raise CloudError(said, status=409, answer=said)
+        server["OS-EXT-STS:task_state"] = "powering-on"
+        self.clock.after(0.5, lambda: self._power_on(server))
+
+    def _power_on(self, server: Json) -> None:
+        if server["OS-EXT-STS:task_state"] == "powering-on" and self.works(server["OS-EXT-SRV-ATTR:host"]):
+            self._become(server, "active", RUNNING)
+            self.on_start(server["id"], server["OS-EXT-SRV-ATTR:host"])
+
     def delete(self, server_id: str) -> None:
         self.servers.pop(server_id, None)
 

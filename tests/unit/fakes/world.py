@@ -55,6 +55,9 @@ class FakeWorld:
         self.stopped = False
         self.unlawful: list[str] = []
         self.calls: list[tuple[str, str]] = []
+        #: When a VM is ready, on the clock; those that are not named are at once.
+        self.ready_at: dict[str, float] = {}
+        self.asked_ready: list[str] = []
         self._latency = list(latency)
         self._permitted = False
         self._gone = False
@@ -136,6 +139,20 @@ class FakeWorld:
         self._maybe_crash()
         return answer
 
+    def lands_stopped(self) -> bool:
+        return self.nova.newest >= "2.95"
+
+    def start(self, server_id: str) -> None:
+        self._mutating("start", server_id)
+        self._maybe_crash()
+        self._reachable()
+        self.nova.start(server_id)
+        self._maybe_crash()
+
+    def ready(self, how: Json, server: Json) -> str:
+        self.asked_ready.append(server["id"])
+        return "" if self.clock.time >= self.ready_at.get(server["id"], 0.0) else "nobody listens"
+
     def take_reserved(self, host: str, instead_of: str) -> str:
         self._mutating("take_reserved", host)
         service = self.nova.services[host]
@@ -178,6 +195,8 @@ class FakeWorld:
         row = self.ledger.rows.setdefault(line.id, {"server_id": line.id, "host": line.host})
         row.update(state=line.ledger_state(), target=line.target, reason=line.reason)
         row["attempts"] = line.attempts or row.get("attempts", 0)
+        if line.facts:
+            row["facts"] = dict(line.facts)
 
     def reached(self, step: str) -> None:
         self.steps.append(step)
