@@ -94,6 +94,9 @@ def journaled(
     return verdicts
 
 
-def shown(found: t.Iterable[str]) -> list[Json]:
+def shown(found: t.Iterable[str], verdicts: t.Mapping[str, Json]) -> list[Json]:
     """Places, for a playbook."""
-    return [{"host": host_of(it), "object": object_of(it)} for it in found]
+    return [
+        {"host": host_of(it), "object": object_of(it), **{key: verdicts[it].get(key) for key in ("reaction", "reason")}}
+        for it in found
+    ]

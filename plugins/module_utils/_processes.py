@@ -21,8 +21,8 @@ Json = t.Dict[str, t.Any]
 PROCESS_REASON = f"{OUR_REASON} process "
 NETWORK_REASON = f"{OUR_REASON} network "
 
-#: What a run does about a place, beside telling people: disable nova-compute and stop there; then drain the host; then
-#: ask the gates of hosts; enable nova-compute again; nothing but telling.
+#: What a run does about a place, beside telling people: disable nova-compute; disable it and drain the host; disable it
+#: and ask the gates of hosts; enable it again; nothing else.
 DISABLE, MIGRATE, RECOVER, ENABLE, ALERT = "disable", "migrate", "recover", "enable", "alert"
 
 
@@ -78,23 +78,19 @@ def _verdict(case: Case) -> Json:
         objection = gate(case)
         if objection:
             return {**objection._asdict(), "gate": name, "reaction": ALERT}
-    found = {"verdict": "recover", "gate": None, "look_again": None}
-    if case.well:
-        return {**found, "reason": f"{case.unit} is well again", "reaction": ENABLE}
-    return {**found, "reason": f"{case.unit}: {_said(case)}", "reaction": reaction(case.unit, case.policy)}
+    what = ENABLE if case.well else reaction(case.unit, case.policy)
+    why = "is well again" if case.well else _said(case)
+    return {"verdict": "recover", "gate": None, "look_again": None, "reason": f"{case.unit}: {why}", "reaction": what}
 
 
 def reaction(unit: str, policy: t.Mapping[str, t.Any]) -> str:
-    """What a run does about a unit that has failed."""
-    wanted = wants(unit, policy)
-    return DISABLE if wanted["then"] == ALERT else str(wanted["then"])
-
-
-def wants(unit: str, policy: t.Mapping[str, t.Any]) -> Json:
-    """``then`` and ``disable`` of a unit, by its name with or without ``.service``."""
+    """What a run does about a unit that has failed; the policy names it with or without ``.service``."""
     given = policy["processes"]
     own = given["units"].get(unit) or given["units"].get(f"{unit}.service") or {}
-    return {key: own.get(key, given[key]) for key in ("then", "disable")}
+    then = str(own.get("then", given["then"]))
+    if then != ALERT:
+        return then
+    return DISABLE if own.get("disable", given["disable"]) else ALERT
 
 
 def reason(unit: str, why: str, run_id: str) -> str:
@@ -169,9 +165,7 @@ def _service(case: Case) -> Objection | None:
         return Objection("hold", f"whether nova-compute of {case.name} is enabled is not known")
     if status == "disabled" and ours is None:
         why = case.host.get("disabled_reason") or "no reason given"
-        return Objection(
-            "alert", f"{case.unit}: {_said(case)}; {case.name} is out of service already ({why})"
-        )
+        return Objection("alert", f"{case.unit}: {_said(case)}; {case.name} is out of service already ({why})")
     if status == "disabled" and case.scene.get("caller") != OPERATOR:
         return Objection("alert", f"{case.unit}: {_said(case)}; {case.name} is out of service for {ours} already")
     return None
@@ -193,9 +187,18 @@ def _health(case: Case) -> Objection | None:
     return None
 
 
+def _wanted(case: Case) -> Objection | None:
+    """Is anything to be done about this unit but to tell people?"""
+    if case.well or case.scene.get("caller") == OPERATOR or case.policy["processes"]["restart"]["over_ssh"]:
+        return None
+    if reaction(case.unit, case.policy) == ALERT:
+        return Objection("alert", f"{case.unit}: {_said(case)}")
+    return None
+
+
 def _storm(case: Case) -> Objection | None:
     """Are few enough hosts out of service? An update that breaks a service does so everywhere."""
-    if case.well or not wants(case.unit, case.policy)["disable"] or case.scene.get("caller") == OPERATOR:
+    if case.well or reaction(case.unit, case.policy) == ALERT or case.scene.get("caller") == OPERATOR:
         return None
     hosts = case.scene["hosts"]
     out = {name for name, facts in hosts.items() if unit_of(facts.get("disabled_reason")) is not None}
@@ -219,6 +222,7 @@ _TABLE: t.Tuple[t.Tuple[str, _Gate], ...] = (
     ("host", _host_itself),
     ("service", _service),
     ("health", _health),
+    ("wanted", _wanted),
     ("storm", _storm),
 )
 

@@ -156,8 +156,8 @@ run_id:
 hosts:
   description:
     - Hosts with the verdict V(recover), by service host.
-    - With another O(kind) than V(host) what has that verdict, each as a dictionary with C(host) and C(object), which
-      is the id of a VM, the name of a unit, or empty.
+    - With another O(kind) than V(host) what has that verdict, each as a dictionary with C(host), C(object), which is
+      the id of a VM, the name of a unit, or empty, C(reaction), what is to be done, and C(reason).
   returned: O(state=open), O(state=awaiting)
   type: list
   elements: raw
@@ -380,7 +380,7 @@ def _opened(call: Call, record: Json, verdicts: dict[str, Json], questions: list
     result = {
         "changed": bool(hosts or awaited),
         "run_id": record["id"],
-        "hosts": hosts if record.get("kind", HOST) == HOST else _open_objects.shown(hosts),
+        "hosts": hosts if record.get("kind", HOST) == HOST else _open_objects.shown(hosts, verdicts),
         "verdicts": verdicts,
         "awaiting": bool(awaited),
         "questions": questions,
