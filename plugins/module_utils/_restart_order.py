@@ -294,7 +294,7 @@ def _unreadable(restart: Json, rules: list[tuple[str, Json]]) -> t.Iterator[Conf
     for path, rule in [("restart", restart), *rules]:
         text = rule.get("ready")
         ready = read_ready(text) if isinstance(text, str) else None
-        if isinstance(text, str) and ready is None and path.startswith("restart"):
+        if isinstance(text, str) and ready is None:
             yield ConfigError(f"{path}.ready: must be {READINESS}, not {text!r}.")
         if ready and ready["is"] == "task" and ready["name"] not in restart["tasks"]:
             yield ConfigError(f"{path}.ready: restart.tasks has no task '{ready['name']}'.")
