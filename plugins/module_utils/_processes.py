@@ -77,7 +77,9 @@ def _verdict(case: Case) -> Json:
     for name, gate in _TABLE:
         objection = gate(case)
         if objection:
-            return {**objection._asdict(), "gate": name, "reaction": ALERT}
+            # As long as it is out of service for this, the gates of hosts are asked again and again.
+            suspect = name == "service" and reaction(case.unit, case.policy) == RECOVER
+            return {**objection._asdict(), "gate": name, "reaction": RECOVER if suspect else ALERT}
     what = ENABLE if case.well else reaction(case.unit, case.policy)
     why = "is well again" if case.well else _said(case)
     return {"verdict": "recover", "gate": None, "look_again": None, "reason": f"{case.unit}: {why}", "reaction": what}
@@ -141,9 +143,12 @@ def _maintenance(case: Case) -> Objection | None:
 
 def _host_itself(case: Case) -> Objection | None:
     """Is the host itself well? What becomes of its VMs is decided there, and its services with it."""
-    if case.host.get("host_run"):
+    unknown = [key for key in ("host_run", "forced_down") if case.host.get(key) is None]
+    if unknown:
+        return Objection("hold", f"too little is known of {case.name} itself ({', '.join(unknown)})")
+    if case.host["host_run"]:
         return Objection("hold", f"a run is at work on {case.name} itself")
-    if case.host.get("forced_down"):
+    if case.host["forced_down"]:
         return Objection("hold", f"{case.name} is forced down in Nova: it is recovered as a host, or was")
     incident = case.host.get("host_incident")
     if incident in ("recovering", "partial"):
