@@ -93,7 +93,17 @@ def load(segments_path: str, named_policy: str | None) -> tuple[Configuration, s
     config = t.cast(Json, config)
     path = policy_path(segments_path, named_policy or config.get("policy_file"))
     policy = File(path, contents(path)) if path else None
-    return parse(config, File(segments_path, contents(segments_path)), policy), path
+    found = parse(config, File(segments_path, contents(segments_path)), policy)
+    told = [*found.policy.warnings, *_missing_hooks(found.policy.values["hooks"])]
+    return dataclasses.replace(found, policy=dataclasses.replace(found.policy, warnings=told)), path
+
+
+def _missing_hooks(hooks: Json) -> t.Iterator[str]:
+    """Only a warning: the machine that checks may be another one than that on which recoveries run."""
+    for phase, hook in hooks.items():
+        for number, path in enumerate(hook["files"]):
+            if not os.path.isfile(path):
+                yield f"hooks.{phase}.files[{number}]: {path} is not here."
 
 
 def contents(path: str) -> str:

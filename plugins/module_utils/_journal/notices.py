@@ -38,7 +38,7 @@ class Notices:
     ) -> Row:
         """Write what is to be told, before it is tried.
 
-        :param target: The name of a channel, or :data:`EVERYBODY`. :param event: What happened, such as ``run_started``.
+        :param target: The name of a channel, or :data:`EVERYBODY`. :param event: What happened: ``run_started``, …
         """
         notice = {
             "id": rows.new_id(), "scope": scope, "incident_id": incident_id, "run_id": run_id, "target": target,

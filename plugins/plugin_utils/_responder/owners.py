@@ -68,17 +68,21 @@ class Owners:
                 self._spawn(f"{then} {run_id}", functools.partial(self._tell_of_vms, then, find, run_id, body))
 
     def _tell_of_vms(self, event: str, find: t.Callable[[str, Json], Json], run_id: str, body: Json) -> None:
-        for pause in (*_PAUSES, None):
-            try:
-                found = find(run_id, body)
-            except RecoveryError as error:
-                if pause is None:
-                    self._say(f"run {run_id}: {event} cannot be told: {error.message}")
-                    return
-                self._pause(pause)
-            else:
-                self._channels.tell(event, found, run_id=run_id)
+        for pause in _PAUSES:
+            error = self._try(event, find, run_id, body)
+            if error is None:
                 return
+            self._pause(pause)
+        self._say(f"run {run_id}: {event} cannot be told: {error}")
+
+    def _try(self, event: str, find: t.Callable[[str, Json], Json], run_id: str, body: Json) -> str | None:
+        """Why it cannot be told now."""
+        try:
+            found = find(run_id, body)
+        except RecoveryError as error:
+            return error.message
+        self._channels.tell(event, found, run_id=run_id)
+        return None
 
     def _affected(self, run_id: str, body: Json) -> Json:
         """The VMs on the hosts as Nova has them now, when nothing of them was moved yet."""

@@ -126,3 +126,11 @@ def test_the_hash_of_the_segments_file_follows_what_it_says(files: t.Callable[..
     one = _configuration.load(files(), None)[0].segments_hash
     assert one == _configuration.load(files("# comment\n" + SEGMENTS), None)[0].segments_hash
     assert one != _configuration.load(files(SEGMENTS.replace("cmp02", "cmp03")), None)[0].segments_hash
+
+
+def test_hooks_that_are_not_here_are_warned_about(files: t.Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "here.yml").write_text("[]")
+    policy = f"hooks: {{on_failure: {{files: [{tmp_path}/here.yml, /nowhere/hook.yml]}}}}"
+    found, _path = _configuration.load(files(policy=policy), None)
+    assert found.policy.warnings == ["hooks.on_failure.files[1]: /nowhere/hook.yml is not here."]
+    assert _configuration.load(files(policy=f"hooks: {{after_fence: {{files: [{tmp_path}/here.yml]}}}}"), None)[0]
