@@ -4,7 +4,7 @@
 
 """Reads what an evacuation plan needs and has it planned. PRIVATE: may change at any time.
 
-The reading is here, the reasoning in :mod:`_policy`, :mod:`_vmstate` and :mod:`_planner`.
+The reading is here and in :mod:`_vm_facts`, the reasoning in :mod:`_ha_policy`, :mod:`_vmstate` and :mod:`_planner`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from __future__ import annotations
 import concurrent.futures
 import typing as t
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _placement
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _placement, _vm_facts
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Amounts, Room
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud, Json
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._ha_policy import Protection, protection
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.states import LINE_UNDER_WAY
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._planner import Group, Host, Vm, plan
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy import protection
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._vmstate import UNDER_WAY, Step, next_step
 
 #: Ledger states of VMs that are not seen to their end yet, wherever they are.
@@ -32,6 +32,7 @@ class Way(t.NamedTuple):
     :param next_step: Of a server, its segment, and its newest record; ``evacuate`` stands for any such move.
     :param roles: Recovery method instead of those that the segments have: the roles of hosts that may be targets.
     :param protected_only: VMs that the policy does not protect stay.
+    :param rescues: It is the rescue of VMs, and each has its method; otherwise they all go.
     """
 
     records: t.Callable[[Cloud, str], list[Json]] = _compute.evacuations_from
@@ -39,9 +40,12 @@ class Way(t.NamedTuple):
     next_step: t.Callable[[Json, Json, t.Optional[Json]], Step] = next_step
     roles: str | None = None
     protected_only: bool = True
+    rescues: bool = False
 
 
-EVACUATION = Way()
+EVACUATION = Way(rescues=True)
+#: Methods by which a VM is evacuated.
+_EVACUATING = ("evacuate", "rebuild")
 
 
 def make_plan(
@@ -52,6 +56,8 @@ def make_plan(
     join_aggregates: bool = False,
     silent: t.Container[str] = (),
     way: Way = EVACUATION,
+    policy: t.Mapping[str, t.Any] | None = None,
+    overdue: t.Container[str] = (),
 ) -> Json:
     """Plan the recovery of all VMs of the failed hosts, as one plan.
 
@@ -61,6 +67,8 @@ def make_plan(
     :param silent: Hosts that nobody hears; Nova may take them for up for a while yet, and what is sent there stays
         under way for ever.
     :param way: How the VMs leave their hosts; they are dead, or drained alive.
+    :param policy: The complete policy; without one, its defaults.
+    :param overdue: VMs whose owners have had the time to rescue them (method notify).
     :returns: ``lines`` in order, ``room`` left on targets, ``reserved_hosts`` that the plan uses, and
         ``reserved_for``: the failed host that each of them helps first. The ``reserves`` of a line are reserved
         hosts that are taken only when all its ``alternates`` have refused it.
@@ -69,7 +77,9 @@ def make_plan(
         if host not in topology["hosts"] or not topology["hosts"][host].get("segment"):
             raise ConfigError(f"{host} is in no failover segment, so no plan can be made for it.")
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        return _Planning(cloud, topology, list(failed), ledger, join_aggregates, silent, way, pool).result()
+        return _Planning(
+            cloud, topology, list(failed), ledger, join_aggregates, silent, way, pool, policy or {}, overdue
+        ).result()
 
 
 class _Planning:
@@ -83,6 +93,8 @@ class _Planning:
         silent: t.Container[str],
         way: Way,
         pool: concurrent.futures.ThreadPoolExecutor,
+        policy: t.Mapping[str, t.Any],
+        overdue: t.Container[str],
     ) -> None:
         self._cloud = cloud
         self._hosts = topology["hosts"]
@@ -91,25 +103,33 @@ class _Planning:
         self._join_aggregates = join_aggregates
         self._silent = silent
         self._way = way
+        self._policy = policy
+        self._overdue = overdue
         self._ledger = {line["server_id"]: line for line in ledger}
         services = pool.submit(_compute.services, cloud, binary="nova-compute")
         groups = pool.submit(_compute.server_groups, cloud)
+        servers = pool.map(lambda host: _compute.servers_on(cloud, host), failed)
+        aggregates = pool.submit(_compute.aggregates, cloud)
+        records = pool.map(lambda host: _newest(way.records(cloud, host)), failed)
+        needs = pool.map(self._read_needs, failed)
         room = pool.submit(self._read_room)
-        self._servers = dict(zip(failed, pool.map(lambda host: _compute.servers_on(cloud, host), failed)))
-        self._records = dict(zip(failed, pool.map(lambda host: _newest(way.records(cloud, host)), failed)))
-        self._needs = dict(zip(failed, pool.map(self._read_needs, failed)))
+        self._servers = dict(zip(failed, servers))
+        self._gone = self._moved_servers(pool)
+        self._facts = self._read_facts(aggregates.result(), pool)
+        self._records, self._needs = dict(zip(failed, records)), dict(zip(failed, needs))
         self._services = {service["host"]: service for service in services.result()}
         self._room = room.result()
         self._groups = self._relevant(groups.result())
 
     def result(self) -> Json:
-        vms = [vm for host in self._failed for vm in self._vms(host)] + self._moved()
+        vms = [vm for host in self._failed for vm in self._vms(host)]
+        vms += [self._moved_vm(self._ledger[server_id], server) for server_id, server in self._gone.items()]
         roles = self._way.roles
         methods = {name: roles or segment["recovery_method"] for name, segment in self._segments.items()}
         targets = [target for target in self._targets() if self._usable(target)]
         for target in targets:
             target.joins = self._join_aggregates and not self._in_service(target.name)
-        lines = plan(vms, targets, methods, self._room, self._groups)
+        lines = plan(vms, targets, methods, self._room, self._groups, self._policy.get("restart"))
         used = self._reserved_used(lines)
         helped = {line["target"]: line["host"] for line in reversed(lines) if line["target"] in used}
         for line in lines:
@@ -152,6 +172,14 @@ class _Planning:
 
     # -- VMs --------------------------------------------------------------------------------------------
 
+    def _read_facts(self, aggregates: list[Json], pool: concurrent.futures.ThreadPoolExecutor) -> dict[str, Json]:
+        servers = [server for host in self._failed for server in self._servers[host]]
+        for server_id, server in self._gone.items():
+            host = self._ledger[server_id]["host"]  # the policy is about them as they were
+            servers += [{**server, "OS-EXT-SRV-ATTR:host": host}] if server else []
+        segments = {name: host.get("segment") or "" for name, host in self._hosts.items()}
+        return _vm_facts.read(self._cloud, servers, segments, self._policy, aggregates, pool.map)
+
     def _read_needs(self, host: str) -> dict[str, Amounts]:
         return _placement.allocations_on(self._cloud, self._hosts[host]["hypervisor_id"])
 
@@ -163,8 +191,10 @@ class _Planning:
         segment_name = self._hosts[host]["segment"]
         segment = self._segments[segment_name]
         earlier = self._ledger.get(server["id"], {})
-        step, priority = self._step(server, segment, host)
+        policy = self._protection(server["id"], host)
+        method = policy.otherwise or "none" if self._is_overdue(server, policy) else policy.method
         record = self._records[host].get(server["id"])
+        step = self._step(server, segment, record, policy, method)
         return Vm(
             id=server["id"],
             name=server["name"],
@@ -175,33 +205,41 @@ class _Planning:
             reason=step.reason,
             former=_former(server, earlier, step),
             reset=step.reset,
-            note=earlier.get("facts", {}).get("note") or step.note,
-            priority=priority,
+            note=earlier.get("facts", {}).get("note") or "; ".join(filter(None, (step.note, *policy.notes))),
             need=self._needs[host].get(server["id"]) or _flavor_need(server),
             zone=server.get("pinned_availability_zone") or server.get("OS-EXT-AZ:availability_zone") or "",
             zone_is_pinned=bool(server.get("pinned_availability_zone")),
             target=record.get("dest_compute") if record and step.action == "follow" else None,
             floor=_floor(record, following=step.action == "follow"),
+            method=method,
+            **_said(policy),
         )
 
-    def _step(self, server: Json, segment: Json, host: str) -> tuple[Step, int]:
-        policy = protection(server, segment)
-        step = self._way.next_step(server, segment, self._records[host].get(server["id"]))
-        if self._way.protected_only and not policy.protected and step.action == "evacuate":
-            step = Step("skip", f"is not protected: {policy.because}")
-        return step, policy.priority
+    def _protection(self, server_id: str, host: str) -> Protection:
+        return protection(self._facts[server_id], self._policy, self._segments[self._hosts[host]["segment"]])
 
-    def _moved(self) -> list[Vm]:
+    def _is_overdue(self, server: Json, policy: Protection) -> bool:
+        return policy.method == "notify" and server["id"] in self._overdue
+
+    def _step(self, server: Json, segment: Json, record: Json | None, policy: Protection, method: str) -> Step:
+        # Who is not evacuated loses nothing by it.
+        lossy = policy.local_disk_loss or (self._way.rescues and method not in _EVACUATING)
+        step = self._way.next_step(server, {**segment, "allow_local_disk_loss": lossy}, record)
+        if step.action != "evacuate":
+            return step
+        if self._way.protected_only and not policy.protected:
+            return _unprotected(policy)
+        return _by_method(method, policy) or step if self._way.rescues else step
+
+    def _moved_servers(self, pool: concurrent.futures.ThreadPoolExecutor) -> dict[str, Json]:
         """VMs that an earlier run of this incident has moved but not verified."""
         here = {server["id"] for servers in self._servers.values() for server in servers}
-        return [
-            self._moved_vm(line)
-            for line in self._ledger.values()
-            if line["server_id"] not in here and line["state"] in _NOT_FINAL
-        ]
+        wanted = [it for it in self._ledger.values() if it["server_id"] not in here and it["state"] in _NOT_FINAL]
+        found = pool.map(lambda line: _compute.server(self._cloud, line["server_id"]), wanted)
+        return {line["server_id"]: server or {} for line, server in zip(wanted, found)}
 
-    def _moved_vm(self, line: Json) -> Vm:
-        server = _compute.server(self._cloud, line["server_id"]) or {}
+    def _moved_vm(self, line: Json, server: Json) -> Vm:
+        policy = self._protection(line["server_id"], line["host"]) if server else None
         return Vm(
             id=line["server_id"],
             name=line["name"],
@@ -212,8 +250,8 @@ class _Planning:
             reason="was moved by an earlier run" if server else "was deleted meanwhile",
             note=line["facts"]["note"],
             former=line["former_state"],
-            priority=line["priority"],
             target=server.get("OS-EXT-SRV-ATTR:host"),
+            **{**(_said(policy) if policy else {}), "priority": line["priority"]},
         )
 
     # -- server groups ----------------------------------------------------------------------------------
@@ -242,6 +280,31 @@ class _Planning:
                 host: str | None = records[member]["dest_compute"]  # none before the scheduler has chosen
                 return host
         return None
+
+
+def _unprotected(policy: Protection) -> Step:
+    if policy.unread:
+        return Step("pending", f"may be protected, but {'; '.join(policy.unread)}; run again when that can be read")
+    return Step("skip", f"is not protected: {policy.because}")
+
+
+def _by_method(method: str, policy: Protection) -> Step | None:
+    """What is done instead of an evacuation."""
+    who = policy.said_by.get("method", {}).get("source", "")
+    if method == "restart":
+        return Step("pending", f"comes back with its host: {who}")
+    if method == "notify" and policy.deadline is not None and policy.otherwise not in (None, "none"):
+        return Step("pending", f"is left to its owner for {policy.deadline:g} s, then {policy.otherwise}: {who}")
+    if method in ("notify", "heat", "none"):
+        left_to = {"notify": "is left to its owner", "heat": "is left to its Heat stack", "none": "is left as it is"}
+        return Step("skip", f"{left_to[method]}: {who}")
+    return None
+
+
+def _said(policy: Protection) -> Json:
+    """What a line has of the policy, besides the method."""
+    keys = ("priority", "otherwise", "deadline", "group", "after", "ready", "because", "local_disk_loss")
+    return {key: getattr(policy, key) for key in keys}
 
 
 def _newest(records: t.Iterable[Json]) -> dict[str, Json]:

@@ -33,6 +33,11 @@ options:
     description: The segments and hosts, as the inventory plugin sets them in the variable C(ha_topology).
     type: dict
     required: true
+  policy:
+    description:
+      - The complete policy, as the inventory plugin sets it in the variable C(ha_policy). The default is the policy that
+        holds where there is no policy file.
+    type: dict
   join_aggregates:
     description:
       - Plan as if each reserved host that is taken joined the aggregates, and with them the availability zone, of the
@@ -49,6 +54,7 @@ EXAMPLES = r"""
     cloud: prod
     hosts: [cmp03]
     topology: "{{ ha_topology }}"
+    policy: "{{ ha_policy }}"
   register: plan
 
 - name: Show it
@@ -81,7 +87,17 @@ lines:
         no; V(pending), not now. V(skip) and V(pending) have a RV(lines[].reason).
       type: str
     reason: {description: Why., type: str}
-    method: {description: Rescue method., type: str}
+    method:
+      description: >-
+        Rescue method, as the policy says: V(evacuate), V(rebuild), V(restart), V(notify), V(heat) or V(none). Only the
+        first two are evacuated.
+      type: str
+    otherwise: {description: 'With V(notify), the method after RV(lines[].deadline).', type: str}
+    deadline: {description: 'With V(notify), the seconds that its owner has.', type: float}
+    because:
+      description: Who says whether it is protected, and what in the policy contradicts itself or is not understood.
+      type: str
+    local_disk_loss: {description: Whether what is on its local disks may be lost., type: bool}
     former: {description: 'Power state to restore: V(running) or V(stopped).', type: str}
     reset: {description: Whether Nova evacuates it only after its state was reset., type: bool}
     note: {description: What its owner must know of it also when it is recovered., type: str}
@@ -129,7 +145,7 @@ def run(call: Call) -> Result:
             hosts = [host for host in hosts if not recovery.is_held(host)]
             ledger, silent = recovery.ledger(hosts), recovery.silent()
         topology, join = call.params["topology"], call.params["join_aggregates"]
-        plan = make_plan(connect(call.params), topology, hosts, ledger, join, silent)
+        plan = make_plan(connect(call.params), topology, hosts, ledger, join, silent, policy=call.params["policy"])
     counts = collections.Counter(line["step"] for line in plan["lines"])
     return {"changed": False, "counts": dict(counts), "hosts": hosts, **plan}
 
@@ -138,6 +154,7 @@ TASK = Task(
     argument_spec={
         "hosts": {"type": "list", "elements": "str", "required": True},
         "topology": {"type": "dict", "required": True},
+        "policy": {"type": "dict"},
         "join_aggregates": {"type": "bool", "default": False},
         **CLOUD_SPEC,
         **_run.RUN_SPEC,

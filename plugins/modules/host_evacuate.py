@@ -15,6 +15,9 @@ description:
     each VM.
   - Refuses to start unless each source host has a valid power certificate, made in this run by
     M(openstack_ha.recovery.host_fence). There is no option that skips this.
+  - VMs that wait for others by the plan (RV(openstack_ha.recovery.evacuation_plan#module:lines[].waits)) are moved with
+    all the others, land powered off, and are started when it is their turn. Clouds older than microversion 2.95 start
+    what they evacuate, so there such VMs are moved when it is their turn.
   - Stops at the first sign of life of a fenced host, and voids its certificate.
   - Every intent is journaled before Nova is asked, so the task can be killed at any moment and run again. It then
     follows what is under way instead of asking twice.
@@ -38,6 +41,12 @@ options:
     description: The segments and hosts, as the inventory plugin sets them in the variable C(ha_topology).
     type: dict
     required: true
+  policy:
+    description:
+      - The complete policy, as the inventory plugin sets it in the variable C(ha_policy). Its section C(restart) says how
+        VMs that wait for others know that these are ready. The default is the policy that holds where there is no policy
+        file.
+    type: dict
   parallel:
     description: VMs under evacuation at once.
     type: int
@@ -90,6 +99,7 @@ EXAMPLES = r"""
     run_id: "{{ run.run_id }}"
     plan: "{{ plan }}"
     topology: "{{ ha_topology }}"
+    policy: "{{ ha_policy }}"
 """
 
 RETURN = r"""
@@ -118,6 +128,7 @@ counts:
 import collections
 import concurrent.futures
 import contextlib
+import functools
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _recovery, _run
@@ -130,6 +141,8 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._evacuation_
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.methods import LEVELS_SPEC, parse_levels
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.rereading import Rereading
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.world import real_world
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import defaults
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._readiness import Readiness
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._watch import Power
 
@@ -142,10 +155,11 @@ _SHOWN = ("id", "name", "project", "host", "target", "state", "reason", "attempt
 def run(call: Call) -> Result:
     """Carry out the plan."""
     planned = call.params["plan"]["lines"]
-    limits = Limits(**{name: call.params[name] for name in _LIMITS})
+    restart = (call.params["policy"] or defaults())["restart"]
+    limits = Limits(**{name: call.params[name] for name in _LIMITS}, tier_timeout=float(restart["tier_timeout"]))
     if not call.params["silent_for"] > 0:
         raise ConfigError(f"silent_for: must be greater than 0 seconds, not {call.params['silent_for']}.")
-    lines = _lines(planned, call.params["topology"], []) if call.check_mode else _carry_out(call, planned, limits)
+    lines = _lines(planned, call.params["topology"], []) if call.check_mode else _carry_out(call, planned, limits, restart)
     ledger = [{name: getattr(line, name) for name in _SHOWN} for line in lines]
     moved = [line for line in lines if line.attempts]
     return {
@@ -155,7 +169,7 @@ def run(call: Call) -> Result:
     }
 
 
-def _carry_out(call: Call, planned: list[Json], limits: Limits) -> list[Line]:
+def _carry_out(call: Call, planned: list[Json], limits: Limits, restart: Json) -> list[Line]:
     topology, hosts = call.params["topology"], call.params["plan"]["hosts"]
     # Orders are left to the executor: what Nova was asked for is followed although nothing more may be begun.
     joined = _run.joined(call.params, hosts, orders=False)
@@ -165,13 +179,22 @@ def _carry_out(call: Call, planned: list[Json], limits: Limits) -> list[Line]:
         probes = _probes(lines, topology)
         silent_for, join = call.params["silent_for"], call.params["join_aggregates"]
         with recovery.lease.keep(_run.KEEP_INTERVAL), _power_read(call) as power:
-            world = RealWorld(connect(call.params), recovery, probes, silent_for, pool, call.progress, join, power)
+            ready = Readiness(restart["probe_networks"], restart["tasks"], functools.partial(_agent, recovery))
+            world = RealWorld(connect(call.params), recovery, probes, silent_for, pool, call.progress, join, power, ready)
             Evacuation(world, lines, Room.of_free(call.params["plan"]["room"]), limits).run()
         if world.last_active is not None:
             recovery.step("last_active", at=world.last_active)
         for host in hosts:
             recovery.step(_recovery.EVACUATED, host)
     return lines
+
+
+def _agent(recovery: _run.Run, server_id: str, host: str) -> str:
+    """Nova knows nothing of guest agents; the monitor of the host does, where it asks them."""
+    said = recovery.journal.signals(limit=1, kind="instance", host=host, object=server_id)
+    if said and said[0]["data"].get("agent"):
+        return ""
+    return f"the monitor of {host} has not said that its guest agent answers"
 
 
 @contextlib.contextmanager
@@ -217,6 +240,8 @@ def _line(entry: Json, topology: Json, noted: str) -> Line:
         "awaited",
     )
     segment, state = topology["segments"][entry["segment"]], _STATE_OF_STEP[entry["step"]]
+    if entry.get("local_disk_loss") is not None:
+        segment = {**segment, "allow_local_disk_loss": entry["local_disk_loss"]}
     line = Line(**{name: entry[name] for name in names}, segment=segment, state=state, noted=noted)
     line.no_room = state == "pending" and bool(line.alternates)
     line.facts = _facts(entry) if line.waits else {}
@@ -242,19 +267,8 @@ def _ledger_line(entry: Json, recovery: _run.Run) -> Json:
 
 def _facts(entry: Json) -> Json:
     """What later runs must know of it, and what people may want to."""
-    names = (
-        "project",
-        "need",
-        "segment",
-        "note",
-        "group",
-        "after",
-        "ready",
-        "waits",
-        "because",
-        "deadline",
-        "otherwise",
-    )
+    names = ["project", "need", "segment", "note", "because", "deadline", "otherwise"]
+    names += ["group", "after", "ready", "keys", "waits"]
     return {name: entry[name] for name in names}
 
 
@@ -262,6 +276,7 @@ TASK = Task(
     argument_spec={
         "plan": {"type": "dict", "required": True},
         "topology": {"type": "dict", "required": True},
+        "policy": {"type": "dict"},
         "parallel": {"type": "int", "default": 20},
         "per_target": {"type": "int", "default": 5},
         "retries": {"type": "int", "default": 2},

@@ -36,6 +36,10 @@ class Api:
         """See Cloud."""
         return self._cloud.has(service)
 
+    def versioned(self, service: str, version: str, path: str) -> str:
+        """See Cloud."""
+        return self._cloud.versioned(service, version, path)
+
     def get(self, service: str, path: str, microversion: str | None = None, **params: t.Any) -> t.Any:
         """See Cloud."""
         return self.request("GET", service, path, microversion, params=params).body

@@ -128,7 +128,8 @@ class Recovery:
 
     def _plan(self, run: SimulatedRun, hosts: list[str]) -> Json:
         run.check()
-        return make_plan(self.api, self.site.topology, hosts, run.ledger(hosts), silent=run.silent())
+        known, silent = run.ledger(hosts), run.silent()
+        return make_plan(self.api, self.site.topology, hosts, known, silent=silent, policy=self.site.policy)
 
     def _take_reserved(self, run: SimulatedRun, plan: Json) -> None:
         for host in plan["reserved_hosts"]:
