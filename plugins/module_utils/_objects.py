@@ -32,6 +32,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils import (
     _processes,
     _recovery,
     _snapshot,
+    _vm_facts,
 )
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError
@@ -60,6 +61,7 @@ DECIDERS: dict[str, Decide] = {
 #: States of incidents that have not ended.
 UNSETTLED = ("open", "held", "recovering", "partial")
 
+_ONE_BY_ONE = 20  # VMs that Nova is asked about by their ids
 _HISTORY = 7 * 86400.0  # seconds; longer than any window in which recoveries are counted
 _WORST = ("failed", "unknown", "ok")  # of several sources that speak about one thing, the worst counts
 _NOTHING_SAID: Json = {"type": "", "state": "failed", "reason": "", "data": {}, "age": 0.0}
@@ -157,22 +159,36 @@ def _with_incidents(
 def with_servers(cloud: Cloud, snapshot: Json, places: t.Sequence[str], policy: Json) -> Json:
     """The snapshot with what Nova knows of the VMs at these places; what it does not answer stays None."""
     about, hosts = dict(snapshot["places"]), dict(snapshot["hosts"])
+    segments = {host: it["segment"] for host, it in hosts.items()}
     now = datetime.datetime.now(datetime.timezone.utc)  # compared with Nova's clock: for nothing that must be exact
     for host in sorted({host_of(it) for it in places}):
-        mine = {object_of(it) for it in places if host_of(it) == host}
         try:
-            there = _compute.servers_on(cloud, host)
-            found = {it["id"]: it for it in there if it["id"] in mine}
-            missing = sorted(mine - set(found))
-            found.update({it: _compute.server(cloud, it) for it in missing})
+            count, found = _servers(cloud, host, {object_of(it) for it in places if host_of(it) == host})
+            facts = _vm_facts.read(cloud, [it for it in found.values() if it], segments, policy)
         except CloudError:
             continue
         if host in hosts:
-            hosts[host] = {**hosts[host], "vms": len(there)}
-        about.update(
-            {
-                place(host, it): {**about[place(host, it)], "server": _instances.server_facts(found[it], now)}
-                for it in found
-            }
-        )
+            hosts[host] = {**hosts[host], "vms": count}
+        for id_, server in found.items():
+            known = {"server": _instances.server_facts(server, now), "facts": facts.get(id_, {})}
+            about[place(host, id_)] = {**about[place(host, id_)], **known}
     return {**snapshot, "places": about, "hosts": hosts}
+
+
+def _servers(cloud: Cloud, host: str, wanted: set[str]) -> tuple[int, dict[str, Json | None]]:
+    """How many VMs Nova shows on a host, and those that are wanted, wherever they are; None: there is no such VM."""
+    there = _compute.servers_on(cloud, host)
+    found: dict[str, Json | None] = {it["id"]: it for it in there if it["id"] in wanted}
+    missing = sorted(wanted - set(found))
+    # Of very many that are not there it is enough to know that; one by one would take minutes.
+    found.update({it: _compute.server(cloud, it) if len(missing) <= _ONE_BY_ONE else None for it in missing})
+    return len(there), found
+
+
+def with_known(snapshot: Json, known: Json) -> Json:
+    """The snapshot with what another one, taken a moment ago, knows from Nova of VMs."""
+    about, hosts = snapshot["places"], snapshot["hosts"]
+    before = known["places"]
+    read = {at: {key: before[at][key] for key in ("facts", "server")} for at in about if at in before}
+    vms = {host: {**it, "vms": known["hosts"].get(host, {}).get("vms")} for host, it in hosts.items()}
+    return {**snapshot, "places": {at: {**it, **read.get(at, {})} for at, it in about.items()}, "hosts": vms}

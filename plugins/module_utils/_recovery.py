@@ -18,6 +18,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.ord
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import (
     HOST,
     NETWORK,
+    PROCESS,
     claim_of,
     host_of,
     object_of,
@@ -40,6 +41,9 @@ _BACK_OFF = (30.0, 60.0, 120.0, 300.0, 600.0, 900.0)
 #: Of a network of a host that is lost, and whose VMs need it no more.
 MOVED = "its VMs were moved away"
 
+#: Kinds of runs that claim hosts without being about them.
+_ON_HOSTS = (PROCESS, NETWORK)
+
 _NOT_FENCED = "not fenced"
 _HOUR = 3600.0  # budgets count power certificates of the last hour
 
@@ -59,18 +63,19 @@ def begin(
     :raises ClaimHeld: another run is at work on one of them.
     :raises RecoveryError: another run has ended the work on one of them while this one waited for its claim.
     """
-    incidents = {
-        place: journal.open_incident(host_of(place), scope, segment, kind, object_of(place))
-        for place, segment in places.items()
-    }
-    unfinished = [run for place in places for run in journal.unfinished_runs(place, scope, kind)]
+    wanted = [
+        {"host": host_of(at), "object": object_of(at), "kind": kind, "segment": segment}
+        for at, segment in places.items()
+    ]
+    incidents = dict(zip(places, journal.open_incidents(scope, wanted)))
+    unfinished = [run for at in places for run in journal.unfinished_runs(at, scope, kind)]
     # A run that gave the host up may still be at work on others.
     resumed = [run["id"] for run in unfinished if run["outcome_of_host"] != "held"]
-    entries = [{"host": place, "incident_id": incident["id"]} for place, incident in incidents.items()]
+    entries = [{"host": at, "incident_id": incident["id"]} for at, incident in incidents.items()]
     run = journal.open_run(entries, holder, resumes=resumed[0] if resumed else None, kind=kind)
-    claimed = {claim_of(kind, place) for place in places}
+    claimed = {claim_of(kind, at) for at in places}
     try:
-        claims.take(journal, [(scope, place) for place in claimed], run["id"], holder, lease_seconds, say=say)
+        claims.take(journal, [(scope, at) for at in claimed], run["id"], holder, lease_seconds, say=say)
         _refuse_ended(journal, incidents)
     except RecoveryError as error:
         claims.release(journal, run["id"], claimed)
@@ -80,6 +85,22 @@ def begin(
         if not _at_work(journal, old):
             journal.close_run(old["id"], "abandoned", {"resumed_by": run["id"]})
     return run
+
+
+def revoke(journal: Journal, scope: str, hosts: t.Container[str], why: str) -> list[str]:
+    """End the runs that work on these hosts for the sake of their units or networks; return their ids.
+
+    They have lost their claims then, and change nothing any more. Who has found that a host is dead does not wait.
+    """
+    runs = {it["run_id"] for it in claims.taken(journal, scope) if it["host"] in hosts and it["kind"] in _ON_HOSTS}
+    for run_id in sorted(runs):
+        run = journal.run(run_id)
+        for entry in run["hosts"]:
+            if entry["outcome"] is None and journal.set_run_host(run_id, entry["host"], "held", why):
+                journal.set_incident(entry["incident_id"], "held", why)
+        journal.close_run(run_id, "closed", {"canceled": why})
+        claims.release(journal, run_id, {claim_of(run["kind"], entry["host"]) for entry in run["hosts"]})
+    return sorted(runs)
 
 
 def _refuse_ended(journal: Journal, incidents: t.Mapping[str, Json]) -> None:
@@ -218,7 +239,7 @@ def decide_objects(
     """
     seen = max((order["number"] for order in snapshot.get("orders") or []), default=0)
     journal.add_verdict(run_id, snapshot, policy_hash or digest(policy), dict(verdicts), segments_hash, seen)
-    ask(journal, run_id, verdicts, lambda _place: 1, 0.0, policy["ask"]["default"])
+    ask(journal, run_id, verdicts, lambda _at: 1, 0.0, policy["ask"]["default"])
     going = []
     for entry in _undecided(journal, run_id):
         verdict = verdicts[entry["host"]]
@@ -315,10 +336,10 @@ def release(journal: Journal, run_id: str, entry: Json, state: str, reason: str,
     _release_claim(journal, run_id, entry["host"])
 
 
-def _release_claim(journal: Journal, run_id: str, place_: str) -> None:
+def _release_claim(journal: Journal, run_id: str, at: str) -> None:
     """Free the claim on a place, unless the run is at work on another one that the same claim covers."""
     run = journal.run(run_id)
-    claim = claim_of(run["kind"], place_)
+    claim = claim_of(run["kind"], at)
     if not any(it["outcome"] is None and claim_of(run["kind"], it["host"]) == claim for it in run["hosts"]):
         claims.release(journal, run_id, [claim])
 
@@ -330,7 +351,7 @@ def finish(journal: Journal, run_id: str) -> Json:
     outcomes = {entry["host"]: entry["outcome"] for entry in journal.run(run_id)["hosts"]}
     counts = journal.counts([entry["incident_id"] for entry in run["hosts"]])
     journal.close_run(run_id, "closed", {"hosts": outcomes, "vms": counts})
-    claims.release(journal, run_id, {claim_of(run["kind"], place_) for place_ in outcomes})
+    claims.release(journal, run_id, {claim_of(run["kind"], at) for at in outcomes})
     return journal.report(run_id)
 
 
@@ -357,13 +378,20 @@ def _end_objects(journal: Journal, run: Json) -> None:
         if outcome is None:
             outcome, reason = "partial", "the run ended before this was done"
             journal.set_run_host(run["id"], entry["host"], outcome, reason)
-        if outcome == "recovered" and run["kind"] == NETWORK:
-            # What it was about goes on: who watches ends it when the network is back.
-            journal.set_incident(entry["incident_id"], "held", reason or MOVED, attempts=0)
-        elif outcome == "recovered":
-            journal.set_incident(entry["incident_id"], outcome, reason)
-        else:
-            journal.set_incident(entry["incident_id"], outcome, reason, attempts=incident["attempts"] + 1)
+        _end_object(journal, run, incident, outcome, reason)
+
+
+def _end_object(journal: Journal, run: Json, incident: Json, outcome: str, reason: str | None) -> None:
+    attempts = incident["attempts"] + 1
+    if outcome == "recovered" and run["kind"] == NETWORK and run["holder"].get("opened_by"):
+        # What it was about goes on: who watches ends it when the network is back.
+        journal.set_incident(incident["id"], "held", reason or MOVED, attempts=0)
+    elif outcome == "recovered":
+        journal.set_incident(incident["id"], outcome, reason)
+    elif run["kind"] == NETWORK:
+        journal.hold_incident(incident["id"], reason or outcome, attempts, back_off(attempts))
+    else:
+        journal.set_incident(incident["id"], outcome, reason, attempts)
 
 
 def _left(journal: Journal, entry: Json) -> str | None:

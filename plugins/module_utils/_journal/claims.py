@@ -18,6 +18,7 @@ import typing as t
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import holder as holders
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import rows
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import ClaimHeld
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import HOST
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.rows import Row
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.schema import table
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
@@ -161,9 +162,9 @@ def taken(journal: Journal, scope: str) -> list[Row]:
     """The claims that any run holds, with the ``kind`` of the run."""
     claims, runs = table("claims"), table("runs")
     query = (
-        sa.select(claims, runs.c.kind)
-        .join_from(claims, runs, runs.c.id == claims.c.run_id)
-        .where(claims.c.scope == scope)
+        sa.select(claims, sa.func.coalesce(runs.c.kind, HOST).label("kind"))
+        .join_from(claims, runs, runs.c.id == claims.c.run_id, isouter=True)
+        .where(claims.c.scope == scope, claims.c.run_id.is_not(None))
         .order_by(claims.c.host)
     )
     return rows.rows(journal.database, query)

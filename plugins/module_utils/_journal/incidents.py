@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import typing as t
 
@@ -93,11 +94,26 @@ class Incidents:
         incidents = table("incidents")
         values: Row = {"state": states.known(states.INCIDENT, state), "reason": reason, "changed_at": rows.now()}
         if attempts is not None:
-            values["attempts"] = attempts
+            values.update(attempts=attempts, look_after=None, next_look_at=None)
         if state in states.INCIDENT_FINAL:
             values["open_key"] = None
         still_open = sa.and_(incidents.c.id == incident_id, incidents.c.open_key.is_not(None))
         return rows.update(self.database, incidents.update().where(still_open).values(values))
+
+    def close_incidents(self, reasons: t.Mapping[str, str]) -> list[str]:
+        """End incidents, each for its reason; return the ids of those that had not ended."""
+        incidents, now = table("incidents"), rows.now()
+
+        def work(connection: sa.Connection) -> list[str]:
+            closed = []
+            for incident_id, reason in reasons.items():
+                values = {"state": "closed", "reason": reason, "changed_at": now, "open_key": None}
+                still_open = sa.and_(incidents.c.id == incident_id, incidents.c.open_key.is_not(None))
+                if connection.execute(incidents.update().where(still_open).values(values)).rowcount == 1:
+                    closed.append(incident_id)
+            return closed
+
+        return self.database.write(work) if reasons else []
 
     def hold_incident(self, incident_id: str, reason: str, attempts: int, look_after: float) -> bool:
         """Hold an incident that has not ended and say in how many seconds somebody should try again."""
@@ -114,11 +130,12 @@ class Incidents:
         incidents = table("incidents")
         filters = {"state": "held", "kind": kind, **({} if scope is None else {"scope": scope})}
         query = rows.matching("incidents", filters, ["scope", "host"]).where(incidents.c.look_after.is_not(None))
-        found = rows.rows(self.database, query)
-        return [
-            {**it, "due_in": max(0.0, it["look_after"] - (ages.age(self.database, it["held_mark"]) or 0.0))}
-            for it in found
-        ]
+        return [{**it, "due_in": self._due_in(it)} for it in rows.rows(self.database, query)]
+
+    def _due_in(self, incident: Row) -> float:
+        if incident["state"] != "held" or incident["look_after"] is None:
+            return 0.0
+        return max(0.0, incident["look_after"] - (ages.age(self.database, incident["held_mark"]) or 0.0))
 
     def recoveries(self, scope: str, hosts: t.Sequence[str], within: float) -> dict[str, int]:
         """By host, how many incidents that have ended began within so many seconds and had a power certificate."""
@@ -132,9 +149,14 @@ class Incidents:
         return counts
 
     def unended_incidents(self, **filters: t.Any) -> list[Row]:
-        """Incidents that have not ended and whose columns have these values, oldest first."""
+        """Incidents that have not ended and whose columns have these values, oldest first, with ``age`` and ``due_in``.
+
+        Both in seconds: since it was opened, and until it is to be tried again.
+        """
         query = rows.matching("incidents", filters, ["opened_at", "id"])
-        return rows.rows(self.database, query.where(table("incidents").c.open_key.is_not(None)))
+        found = rows.rows(self.database, query.where(table("incidents").c.open_key.is_not(None)))
+        age = functools.partial(ages.age, self.database)
+        return [{**it, "age": age(it["opened_mark"], it["opened_at"]), "due_in": self._due_in(it)} for it in found]
 
     def incidents(self, **filters: t.Any) -> list[Row]:
         """Incidents whose columns have these values (a list or tuple: any of them), oldest first."""

@@ -21,6 +21,9 @@ except ImportError:
     sa = None  # type: ignore[assignment]  # reported by Database()
 
 
+_AT_ONCE = 400  # values in one IN (…), see signals
+
+
 class Runs:
     """The part of the journal that knows runs."""
 
@@ -122,20 +125,31 @@ class Runs:
 
     def recoveries_of(self, scope: str, kind: str, places: t.Sequence[str], within: float) -> dict[str, list[float]]:
         """By place, seconds since each run ended there that had acted on it, newest first, not longer ago than that."""
+        found: dict[str, list[float]] = {place: [] for place in places}
+        for it in self._ends(scope, kind, places, ("recovered", "partial")):
+            if it["age"] <= within:
+                found[it["host"]].append(it["age"])
+        return found
+
+    def last_recoveries(self, scope: str, kind: str, places: t.Sequence[str]) -> dict[str, Row]:
+        """By place where a run has done it all, the last one: ``run_id``, ``incident_id``, and ``age`` in seconds."""
+        return {it["host"]: it for it in reversed(self._ends(scope, kind, places, ("recovered",)))}
+
+    def _ends(self, scope: str, kind: str, places: t.Sequence[str], outcomes: t.Sequence[str]) -> list[Row]:
+        """How runs of a kind have ended at these places, newest first."""
         runs, members, incidents = table("runs"), table("run_hosts"), table("incidents")
         query = (
-            sa.select(members.c.host, members.c.ended_mark)
+            sa.select(members.c.host, members.c.run_id, members.c.incident_id, members.c.ended_mark)
             .join_from(members, runs, runs.c.id == members.c.run_id)
             .join(incidents, incidents.c.id == members.c.incident_id)
-            .where(runs.c.kind == kind, incidents.c.scope == scope, members.c.host.in_(list(places)))
-            .where(members.c.outcome.in_(("recovered", "partial")))
+            .where(runs.c.kind == kind, incidents.c.scope == scope, members.c.outcome.in_(outcomes))
         )
-        found: dict[str, list[float]] = {place: [] for place in places}
-        for row in rows.rows(self.database, query):
-            age = ages.age(self.database, row["ended_mark"])
-            if age is not None and age <= within:
-                found[row["host"]].append(age)
-        return {place: sorted(history) for place, history in found.items()}
+        found: list[Row] = []
+        for start in range(0, len(places), _AT_ONCE):
+            some = list(places[start : start + _AT_ONCE])
+            found += rows.rows(self.database, query.where(members.c.host.in_(some)))
+        aged = [{**it, "age": ages.age(self.database, it.pop("ended_mark"))} for it in found]
+        return sorted((it for it in aged if it["age"] is not None), key=lambda it: it["age"])
 
     def unfinished_runs(self, host: str, scope: str | None = None, kind: str = HOST) -> list[Row]:
         """Runs of a kind on the place that never ended, oldest first; not those in check mode, which changed nothing.

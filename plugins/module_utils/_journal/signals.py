@@ -34,6 +34,7 @@ _EMPTY: Row = dict.fromkeys(("incident_id", "verdict", "gate", "verdict_reason",
 
 _AT_ONCE = 400  # values in one IN (…): SQLite takes at most 32,766 parameters, older ones 999
 _TRIES = 20
+_DAY = 86400.0
 
 
 class _Raced(Exception):
@@ -71,10 +72,14 @@ class Signals:
             f"{self.database.name}: other responders were faster {_TRIES} times. Send the signals again."
         )
 
-    def undecided_signals(self, scope: str, limit: int = 1000) -> list[Row]:
-        """What was accepted and has no verdict, oldest first, with ages."""
+    def undecided_signals(self, scope: str, limit: int = 1000, but: str | None = None, **filters: t.Any) -> list[Row]:
+        """What was accepted, has no verdict, and whose columns have these values, oldest first, with ages.
+
+        :param but: A kind that is left out.
+        """
         signals = table("signals")
-        query = rows.matching("signals", {"scope": scope}, ["received_at", "id"]).where(signals.c.verdict.is_(None))
+        query = rows.matching("signals", {"scope": scope, **filters}, ["received_at", "id"])
+        query = query.where(signals.c.verdict.is_(None), *([] if but is None else [signals.c.kind != but]))
         return _aged(self.database, rows.rows(self.database, query.limit(limit)))
 
     def decide_signals(
@@ -133,6 +138,31 @@ class Signals:
             return _aged(self.database, rows.rows(self.database, query))
         query = query.order_by(received.desc(), table("signals").c.id.desc()).limit(limit)
         return _aged(self.database, rows.rows(self.database, query)[::-1])
+
+    def prune_signals(self, scope: str, days: float, limit: int = 10000) -> int:
+        """Remove what was not heard for so long, was decided, and is about no incident that goes on; return how many.
+
+        :param limit: So many at most: a clock that jumps must not empty the journal at a stroke.
+        """
+        signals, incidents = table("signals"), table("incidents")
+        before = rows.now(-days * _DAY)
+        going_on = sa.select(incidents.c.id).where(incidents.c.open_key.is_not(None))
+        query = (
+            sa.select(signals.c.id)
+            .where(signals.c.scope == scope, signals.c.received_at < before, signals.c.repeated_at < before)
+            .where(signals.c.verdict.is_not(None))
+            .where(sa.or_(signals.c.incident_id.is_(None), signals.c.incident_id.not_in(going_on)))
+            .order_by(signals.c.received_at)
+            .limit(limit)
+        )
+        ids = [str(it["id"]) for it in rows.rows(self.database, query)]
+
+        def work(connection: sa.Connection) -> int:
+            return sum(
+                connection.execute(signals.delete().where(signals.c.id.in_(some))).rowcount for some in _chunks(ids)
+            )
+
+        return self.database.write(work) if ids else 0
 
     def last_states(self, scope: str, kinds: t.Sequence[str], hosts: t.Sequence[str] | None = None) -> list[Row]:
         """The last word of each source about each object of these kinds, with ages.

@@ -16,6 +16,7 @@ import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.launch import (
+    RECOVER_HOST,
     Canceled,
     Ended,
     Json,
@@ -57,7 +58,7 @@ class AwxLauncher:
         return _Followed(api, job, order, progress, canceled, self._poll).to_its_end()
 
     def _launch(self, api: _Api, order: Order) -> int:
-        template = self._config["job_template"]
+        template = self._template(order)
         answer = api.ask("POST", f"job_templates/{template}/launch/", {"extra_vars": order.variables})
         job = int(answer["job"])
         if answer.get("ignored_fields"):
@@ -67,6 +68,15 @@ class AwxLauncher:
                 "template prompt for variables on launch."
             )
         return job
+
+    def _template(self, order: Order) -> int:
+        if order.playbook == RECOVER_HOST:
+            return int(self._config["job_template"])
+        name = order.playbook.rpartition(".")[2]
+        found = (self._config.get("job_templates") or {}).get(name)
+        if found is None:
+            raise RecoveryError(f"No job template of AWX is named for {name}: runs.awx.job_templates.{name}.")
+        return int(found)
 
 
 class _Followed:

@@ -137,6 +137,16 @@ _RUNS = _section(
             url=_needed("Of AWX, as https://awx.example.net."),
             token_file=_file("A file with a token that may launch it."),
             job_template=_number("Its id.", "id", 1, 1, 2147483647),
+            job_templates=_section(
+                "Ids of those for other playbooks; without one, such runs are refused.",
+                **{
+                    f"recover_{kind}": {
+                        "description": f"For recover_{kind}.", "type": ["integer", "null"], "default": None,
+                        "minimum": 1, "maximum": 2147483647, "expected": "id",
+                    }
+                    for kind in ("instance", "process", "network")
+                },
+            ),
             verify={"description": "Whether, or with which authority, its certificate is checked.",
                     "type": ["boolean", "string"], "default": True, "expected": "true, false or a path"},
         ),

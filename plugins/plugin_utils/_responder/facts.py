@@ -14,7 +14,7 @@ import functools
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _snapshot
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._networks import ALIVE, LOST, UNKNOWN
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._networks import ALIVE, LOST, STORAGE, UNKNOWN
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder import hearing
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.hearing import DOWN, UP, Heard
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.site import Site
@@ -32,6 +32,7 @@ OWN_WORD_FOR = 95.0
 INTERVALS = 3
 
 _REPORTER = "reporter:"
+_VMS = "instances"  # as which the VMs of a host speak about its networks
 _WORDS = {"failed": DOWN, "ok": UP}
 _NOT_KNOWN: Json = dict.fromkeys(("in_flight", "fences", "orders", "storm"))
 
@@ -42,6 +43,7 @@ class Scene:
 
     :param responders: The names of all responders. :param observers: What they have journaled.
     :param words: The last words of reporters about hosts, and of hosts about their networks, from the journal.
+    :param cut: Hosts of which so many VMs have I/O errors that they seem to have lost their storage.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Scene:
     services: Services
     observers: t.Sequence[Json] = ()
     words: t.Sequence[Json] = ()
+    cut: t.Collection[str] = ()
 
     def reporters(self, host: str) -> dict[str, str]:
         """What each reporter says of a host."""
@@ -89,6 +92,7 @@ class Scene:
                 found.add(host)
         found.update(host for host, said in self._reporters.items() if DOWN in said.values())
         found.update(host for host, lost in self._own_words.items() if lost)
+        found.update(host for host in self.cut if host in self.site.topology["hosts"])
         return sorted(host for host in found if host not in but)
 
     def snapshot(
@@ -127,7 +131,9 @@ class Scene:
         """Who says what of a host on which network: responders, and the host itself."""
         own = {self.name: {network: self.heard.on(host, network) for network in self.heard.networks}}
         itself = dict.fromkeys(self._own_words.get(host, ()), LOST)
-        return {**self._others(host), **own, **({host: itself} if itself else {})}
+        vms = dict.fromkeys(STORAGE, LOST) if host in self.cut else {}
+        more = {who: words for who, words in ((host, itself), (_VMS, vms)) if words}
+        return {**self._others(host), **own, **more}
 
     def _others(self, host: str) -> dict[str, dict[str, str]]:
         """What the other responders say, by network."""

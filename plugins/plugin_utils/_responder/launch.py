@@ -13,12 +13,16 @@ import threading
 import typing as t
 from pathlib import Path
 
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import KINDS
+
 Json = t.Dict[str, t.Any]
 Say = t.Callable[[str], None]
 #: Why the run is to end now; None: it is not.
 Canceled = t.Callable[[], t.Optional[str]]
 
 RECOVER_HOST = "openstack_ha.recovery.recover_host"
+#: The playbook for runs of each kind.
+PLAYBOOKS = {kind: f"openstack_ha.recovery.recover_{kind}" for kind in KINDS}
 
 _MOST_FAILURES = 20
 _LONGEST = 500  # characters of a message in the journal

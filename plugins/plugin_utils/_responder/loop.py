@@ -16,13 +16,15 @@ import queue
 import threading
 import typing as t
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils import _gates, _recovery, _snapshot
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _gates, _objects, _recovery, _snapshot
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates_scene import OUR_REASON
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._instances_gates import STORAGE
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import holder
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import ClaimHeld
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
-from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder import core
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._network_gates import MIGRATE
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder import core, objects
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.claimed import Claimed
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.correlate import (
     MOST,
@@ -32,7 +34,14 @@ from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.c
 )
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.facts import Scene
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.health import Health
-from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.hearing import Changes, Hearing, expected
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.hearing import (
+    DOWN,
+    UP,
+    Changes,
+    Hearing,
+    expected,
+)
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.launch import RECOVER_HOST
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.metrics import Metrics
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.opening import Opened, Opener
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.site import Keeper, Site
@@ -42,8 +51,8 @@ Json = dict[str, t.Any]
 
 #: Seconds between two looks at most: so often each responder says what it hears.
 INTERVAL = 2.0
-#: Kinds whose last words are facts about hosts.
-FACTS = ("host", "network")
+#: Kinds whose last words are facts.
+FACTS = ("host", "network", "instance", "process")
 #: Seconds between two looks while a suspicion is young, and for how long it is; other responders are just finding out.
 _SOON, _YOUNG = 0.3, 10.0
 #: Seconds after which a host that is held is worth an incident.
@@ -59,8 +68,13 @@ _OLD = 1.0
 class Starter(t.Protocol):
     """What starts runs, see ``runs.Runs``."""
 
-    def start(self, run_id: str, hosts: t.Sequence[str]) -> None:
+    def start(
+        self, run_id: str, hosts: t.Sequence[str], playbook: str = RECOVER_HOST, extra: Json | None = None
+    ) -> None:
         """Start the playbook for an open run and return at once."""
+
+    def cancel(self, run_id: str, reason: str) -> bool:
+        """End a run soon; tell whether it is one of these."""
 
 
 Tell = t.Callable[..., None]
@@ -116,8 +130,19 @@ class Loop:
         self._claimed = Claimed(parts.journal, parts.scope, parts.clock)
         self.correlator = Correlator(parts.journal, parts.scope, parts.tell)
         self._opener = Opener(
-            parts.journal, parts.scope, parts.sources.cloud, self._look_at, self._with_storm, parts.lease, parts.say
-        )
+            parts.journal, parts.scope, parts.sources.cloud, self._look_at, self._with_storm, parts.lease, parts.say,
+            self._cancel,
+        )  # fmt: skip
+        self.objects = objects.Objects(self._object_parts())
+
+    def _object_parts(self) -> objects.Parts:
+        parts = self.parts
+        return objects.Parts(
+            scope=parts.scope, journal=parts.journal, cloud=parts.sources.cloud, claimed=self._claimed,
+            correlator=self.correlator, opener=self._opener, metrics=parts.metrics, hosts=self._hosts_now,
+            start=self._start_objects, tell=parts.tell, say=parts.say, clock=parts.clock,
+            spawn=lambda name, work: self.parts.spawn(name, work), wake=self.wake, lease=parts.lease,
+        )  # fmt: skip
 
     # -- from other threads --------------------------------------------------------------------------------------
 
@@ -186,9 +211,44 @@ class Loop:
         undecided = self.correlator.undecided()
         self.parts.metrics.decided(self.correlator.decide_others(undecided, site.segment), undecided)
         verdicts, hosts = self._verdicts(scene)
-        self.parts.metrics.decided(self.correlator.decide_hosts(undecided, hosts), undecided)
+        decided = self.correlator.decide_hosts(undecided, hosts)
+        self.parts.metrics.decided(decided, undecided)
+        wait = self._decide_objects(scene, undecided, hosts)
         self._ask_ahead(scene, verdicts)
-        return 0.0 if len(undecided) >= MOST else self._delay(verdicts)
+        if len(undecided) >= MOST and decided:
+            return 0.0
+        return min(self._delay(verdicts), wait)
+
+    def _decide_objects(self, scene: Scene, undecided: t.Sequence[Json], hosts: Hosts) -> float:
+        """What is about VMs, units and networks; seconds until the next look at it."""
+        lost = {
+            host: it["reason"]
+            for host, it in hosts.verdicts.items()
+            if it.get("reaction") == MIGRATE and it["verdict"] == "alert" and host not in hosts.news
+        }
+        wait = self.objects.look(objects.Look(scene.site, undecided, scene.words, self._host_facts(scene), lost))
+        return INTERVAL if wait is None else max(wait, _SOON / 3)
+
+    def _host_facts(self, scene: Scene) -> dict[str, Json]:
+        found = _objects.host_facts(scene.services.found, scene.site.topology)
+        heard = {UP: True, DOWN: False}
+        unsettled = self.parts.journal.incidents(scope=self.parts.scope, kind="host", state=list(UNSETTLED))
+        incidents = {it["host"]: it["state"] for it in unsettled}
+        answers = scene.services.answers
+        return {
+            host: {
+                **it, "heard": heard.get(scene.heard.raw(host)), "nova_state": it["nova_state"] if answers else None,
+                "host_incident": incidents.get(host), "host_run": host in self._claimed.at_work,
+            }
+            for host, it in found.items()
+        }  # fmt: skip
+
+    def _hosts_now(self) -> tuple[dict[str, Json], Site]:
+        """For a decision about VMs, units and networks."""
+        site = self.parts.keeper.current()
+        if site is None:
+            raise RecoveryError("The segments are not known any more.")
+        return self._host_facts(self._scene(site, self._fresh())), site
 
     def _take_in(self) -> None:
         while not self._inbox.empty():
@@ -222,6 +282,7 @@ class Loop:
             services=parts.sources.services(age),
             observers=parts.journal.observers(parts.scope),
             words=parts.journal.last_states(parts.scope, FACTS),
+            cut=self.objects.suspicions(STORAGE),
         )
 
     def _look_at(self, suspects: t.Sequence[str]) -> tuple[Json, Site]:
@@ -415,6 +476,10 @@ class Loop:
 
     def _take_end(self, run_id: str, hosts: list[str], status: str, reason: str | None) -> None:
         """What a run has come to stands in the journal; while that is away, it counts as refused."""
+        places = self.objects.ended(run_id)
+        if places is not None:
+            self._tell_end(run_id, places, status, reason)
+            return
         outcomes = dict.fromkeys(hosts, "refused")
         try:
             entries = self.parts.journal.run(run_id)["hosts"]
@@ -427,6 +492,24 @@ class Loop:
             self.parts.metrics.run_ended(status)
             body = {"hosts": outcomes, "status": status, "reason": reason}
             self.parts.tell("run_ended", body, run_id=run_id)
+
+    def _tell_end(self, run_id: str, places: list[str], status: str, reason: str | None) -> None:
+        """Of a run about VMs, units or networks."""
+        self.parts.metrics.run_ended(status)
+        run = self.parts.journal.run(run_id)
+        outcomes = {it["host"]: it["outcome"] for it in run["hosts"] if it["host"] in places}
+        self.parts.say(f"run {run_id} {status}: {', '.join(f'{at} {outcome}' for at, outcome in outcomes.items())}")
+        body = {"kind": run["kind"], "hosts": outcomes, "status": status, "reason": reason}
+        self.parts.tell("run_ended", body, run_id=run_id)
+
+    def _start_objects(self, run_id: str, claimed: t.Sequence[str], playbook: str, extra: Json) -> None:
+        if self.runs is None:
+            raise RecoveryError("Runs cannot be started yet.")
+        self.runs.start(run_id, claimed, playbook, extra)
+
+    def _cancel(self, run_id: str, reason: str) -> None:
+        if self.runs is not None:
+            self.runs.cancel(run_id, reason)
 
     def _note_ends(self, outcomes: t.Mapping[str, str]) -> None:
         for host, outcome in outcomes.items():

@@ -35,6 +35,12 @@ class Metrics:
         self._signals = counter("signals", "Signals, by what became of them", ["kind", "state", "outcome"], **own)
         self._signal_verdicts = counter("signal_verdicts", "Verdicts on signals", ["kind", "verdict"], **own)
         self._verdicts = counter("verdicts", "Journaled verdicts on hosts, by gate", ["verdict", "gate"], **own)
+        self._object_verdicts = counter(
+            "object_verdicts",
+            "Journaled verdicts on VMs, units and networks, by gate",
+            ["kind", "verdict", "gate"],
+            **own,
+        )
         self._heartbeats = counter("heartbeats", "Datagrams, by what became of them", ["outcome"], **own)
         self._runs = counter("runs", "Runs that have ended", ["status"], **own)
         self._to_verdict = histogram(
@@ -75,6 +81,11 @@ class Metrics:
         """Verdicts on hosts were journaled."""
         for verdict in verdicts.values():
             self._verdicts.labels(verdict["verdict"], verdict["gate"] or "none").inc()
+
+    def object_verdicts(self, kind: str, verdicts: t.Mapping[str, Json]) -> None:
+        """Verdicts on VMs, units or networks were journaled."""
+        for verdict in verdicts.values():
+            self._object_verdicts.labels(kind, verdict["verdict"], verdict["gate"] or "none").inc()
 
     def run_started(self, hosts: t.Sequence[str], suspected: t.Mapping[str, float], now: float) -> None:
         """A run has started."""

@@ -25,6 +25,9 @@ Json = dict[str, t.Any]
 Look = t.Callable[[t.Sequence[str]], tuple[Json, Site]]
 
 
+_DEAD = "its host is to be recovered"
+
+
 class Opened(t.NamedTuple):
     """A run whose hosts are to be recovered, and what was decided."""
 
@@ -37,6 +40,7 @@ class Opener:
     """Opens runs in the journal.
 
     :param look: See :data:`Look`. :param storm: Adds the fact ``storm`` to a snapshot, and journals it.
+    :param cancel: Ends a run of this responder, for a reason.
     """
 
     def __init__(
@@ -48,8 +52,9 @@ class Opener:
         storm: t.Callable[[Json, Site], Json],
         lease: float,
         say: t.Callable[[str], None],
+        cancel: t.Callable[[str, str], t.Any],
     ) -> None:
-        self._journal, self._scope, self._cloud = journal, scope, cloud
+        self._journal, self._scope, self._cloud, self._cancel = journal, scope, cloud, cancel
         self._look, self._storm, self._lease, self._say = look, storm, lease, say
         self._left: dict[str, list[str]] = {}
         self._lock = threading.Lock()
@@ -60,6 +65,10 @@ class Opener:
         :param among: All suspects, where the verdict that was made about all of them is only to be written down.
         :raises RecoveryError: Nothing was begun, or all that was begun is given back.
         """
+        if not among:
+            for run_id in _recovery.revoke(self._journal, self._scope, hosts, _DEAD):
+                self._say(f"run {run_id} ends: {_DEAD}")
+                self._cancel(run_id, _DEAD)
         segments = {host: site.segment(host) for host in hosts}
         run = _recovery.begin(self._journal, self._scope, segments, claims.opener(), self._lease, self._say)
         try:

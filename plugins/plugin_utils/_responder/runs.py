@@ -29,6 +29,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors impo
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.lease import Lease
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import host_of
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import open_journal
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder import environment, retention
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.awx import AwxLauncher
@@ -123,10 +124,12 @@ class Runs:
     ) -> None:
         """Start the playbook for an open run and return at once.
 
+        :param hosts: The places that it has claimed, see ``places``. :param extra: More variables.
         :raises RecoveryError: This stops, or has started it already.
         """
         variables = {**self._settings["extra_vars"], **(extra or {})}
-        variables.update(failed_hosts=list(hosts), opened_run=run_id, attended=False)
+        failed = sorted({host_of(place) for place in hosts})
+        variables.update(failed_hosts=failed, opened_run=run_id, attended=False)
         order = Order(run_id, tuple(hosts), playbook, variables, self._settings["timeout"])
         job = _Job(order, Progress(order, self._launcher.kind, self._say))
         with self._lock:

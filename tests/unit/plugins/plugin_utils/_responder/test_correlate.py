@@ -39,23 +39,23 @@ def told(journal: Journal) -> Told:
     return Told(journal)
 
 
-def test_a_failed_vm_is_an_incident_that_people_are_told_of(told: Told, say: Say) -> None:
-    say("cmp01", "instance.crashed", "vm-1")
+def test_a_lost_network_is_an_incident_that_people_are_told_of(told: Told, say: Say) -> None:
+    say("cmp01", "network.lost", "tenant")
     (decision,) = told.others()
     assert (decision["verdict"], decision["gate"]) == ("alert", "kind")
-    (incident,) = told.journal.incidents(kind="instance")
-    assert (incident["object"], incident["segment"], incident["state"]) == ("vm-1", "rack1", "open")
+    (incident,) = told.journal.incidents(kind="network")
+    assert (incident["object"], incident["segment"], incident["state"]) == ("tenant", "rack1", "open")
     ((event, body, incident_id),) = told.events
     assert (event, body["verdict"], body["object"], body["reason"], incident_id) == (
-        "verdict", "alert", "vm-1", "test", incident["id"],
+        "verdict", "alert", "tenant", "test", incident["id"],
     )  # fmt: skip
     assert told.others() == []
 
 
 def test_the_same_failure_told_by_two_is_one_incident(told: Told, say: Say) -> None:
-    say("cmp01", "instance.crashed", "vm-1", "reporter:masakari")
-    say("cmp01", "instance.crashed", "vm-1", "host:cmp01")
-    say("cmp01", "instance.crashed", "vm-2", "host:cmp01")
+    say("cmp01", "network.lost", "tenant", "reporter:masakari")
+    say("cmp01", "network.lost", "tenant", "host:cmp01")
+    say("cmp01", "network.lost", "storage", "host:cmp01")
     assert len(told.others()) == 3
     assert len(told.journal.incidents()) == 2
     assert len(told.events) == 2
@@ -63,13 +63,13 @@ def test_the_same_failure_told_by_two_is_one_incident(told: Told, say: Say) -> N
 
 def test_an_incident_ends_when_all_who_had_spoken_say_that_all_is_well(told: Told, say: Say) -> None:
     for reporter in ("reporter:masakari", "host:cmp01"):
-        say("cmp01", "process.failed", "nova-compute", reporter)
+        say("cmp01", "network.lost", "tenant", reporter)
     told.others()
-    say("cmp01", "process.ok", "nova-compute", "host:cmp01")
+    say("cmp01", "network.ok", "tenant", "host:cmp01")
     (decision,) = told.others()
     assert (decision["verdict"], decision["gate"]) == ("ignore", "well")
     assert [it["state"] for it in told.journal.incidents()] == ["open"], "another one still says that it failed"
-    say("cmp01", "process.ok", "nova-compute", "reporter:masakari")
+    say("cmp01", "network.ok", "tenant", "reporter:masakari")
     told.others()
     assert [it["state"] for it in told.journal.incidents()] == ["closed"]
     assert told.events[-1][0] == "incident_closed"
@@ -83,9 +83,9 @@ def test_that_all_is_well_with_what_nobody_missed_is_ignored(told: Told, say: Sa
 
 
 def test_many_signals_at_once_are_decided_in_few_transactions(told: Told, journal: Journal, say: Say) -> None:
-    row = say("cmp01", "instance.crashed", "vm-0")
+    row = say("cmp01", "network.lost", "net-0")
     signal = {key: row[key] for key in ("source", "type", "kind", "host", "state", "epoch", "data", "reporter")}
-    more = [{**signal, "event_id": f"e{it}", "object": f"vm-{it}", "sequence": 1000 + it} for it in range(1, 700)]
+    more = [{**signal, "event_id": f"e{it}", "object": f"net-{it}", "sequence": 1000 + it} for it in range(1, 700)]
     journal.accept_signals("R", "ctl1", more)
     assert len(told.others()) == 700
     assert journal.undecided_signals("R") == []

@@ -101,7 +101,7 @@ class Runs:
         self.started: list[tuple[str, list[str]]] = []
         self.error: RecoveryError | None = None
 
-    def start(self, run_id: str, hosts: t.Sequence[str]) -> None:
+    def start(self, run_id: str, hosts: t.Sequence[str], playbook: str = "recover_host", extra: t.Any = None) -> None:
         if self.error is not None:
             raise self.error
         self.started.append((run_id, list(hosts)))
