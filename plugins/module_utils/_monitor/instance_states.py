@@ -24,22 +24,45 @@ LOG = logging.getLogger(__name__)
 
 KIND = "instance"
 
+#: Seconds that a VM must run after an I/O error had paused it: one whose storage is still away is paused again at once.
+SETTLE = 5.0
+
 
 class Instances:
     """What is known of the VMs of this host.
 
     :param quiet: A trouble that did not stop the VM is over when nothing more came of it for so many seconds.
-    :param agent: Whether guest agents are asked.
+    :param agent: Whether guest agents are asked. :param resumes: Whether VMs are resumed after I/O errors.
     """
 
     def __init__(
-        self, board: Board, memory: Memory, quiet: float, agent: bool, clock: t.Callable[[], float] = time.monotonic
+        self,
+        board: Board,
+        memory: Memory,
+        quiet: float,
+        agent: bool,
+        clock: t.Callable[[], float] = time.monotonic,
+        resumes: bool = False,
     ) -> None:
         self._board, self._memory, self._quiet, self._agent, self._clock = board, memory, quiet, agent, clock
+        self._resumes = resumes
         self._last: dict[str, float] = {}  # by UUID: when a trouble came last that did not stop the VM
+        self._going: dict[str, float] = {}  # by UUID: since when it runs again after an I/O error
+        self._domains: dict[str, str] = {}  # by UUID: what libvirt says that it is
+        self.blind()
+
+    def blind(self) -> None:
+        """Libvirt does not answer: what it said last may be wrong by now."""
+        self._domains.clear()
+        for found in self._board.states(KIND):
+            if found.state != "ok":
+                self._tell_domain(found.object)
 
     def take(self, event: le.Event) -> None:
         """One event."""
+        now = le.domain_after(event.event) if event.what == "lifecycle" else None
+        if now:
+            self._is_now(event.uuid, now)
         {"lifecycle": self._lifecycle, "io_error": self._io_error, "watchdog": self._watchdog, "reboot": self._reboot}[
             event.what
         ](event)
@@ -51,11 +74,13 @@ class Instances:
         """
         for look in looks:
             if look.uuid not in outdated:
+                self._is_now(look.uuid, le.domain_in(look.state))
                 self._look(look)
         here = {it.uuid for it in looks}
         known = {*self._memory.uuids(), *(it.object for it in self._board.states(KIND) if it.state != "ok")}
         for uuid in known - here:
             if uuid not in outdated:
+                self._domains[uuid] = le.ABSENT
                 self._gone(uuid, "it is not defined here any more: Nova has deleted or moved it")
         self._memory.seen()
 
@@ -64,6 +89,8 @@ class Instances:
         now = self._clock()
         for uuid in [uuid for uuid, at in self._last.items() if at + self._quiet <= now]:
             self._ok(uuid, self._memory.name(uuid), f"nothing more came for {self._quiet:g} s")
+        for uuid in [uuid for uuid, since in self._going.items() if since + SETTLE <= now]:
+            self._ok(uuid, self._memory.name(uuid), "it was resumed after an I/O error, and runs on")
 
     def agent(self, answer: Answer) -> None:
         """What the guest agent of a running VM said; what is worse than silence stays as it is."""
@@ -149,7 +176,9 @@ class Instances:
         """A trouble that did not stop the VM is not over because it runs."""
         found = self._failed(look.uuid)
         self._memory.note(look.uuid, look.name, ran=True)
-        if found and found.details.get("action") not in (None, "pause", *le.WATCHDOG_STOPS):
+        if self._may_be_paused_again(found):
+            self._going.setdefault(look.uuid, self._clock())
+        elif found and found.details.get("action") not in (None, "pause", *le.WATCHDOG_STOPS):
             self._last.setdefault(look.uuid, self._clock())
         elif not (self._agent and found and found.type.endswith(".guest_silent")):
             self._ok(look.uuid, look.name, reason, always=self._memory.fresh)
@@ -161,12 +190,40 @@ class Instances:
 
     def _runs(self, uuid: str, name: str, reason: str) -> None:
         self._memory.note(uuid, name, ran=True)
-        self._ok(uuid, name, reason)
+        if self._may_be_paused_again(self._failed(uuid)):
+            self._going[uuid] = self._clock()
+        else:
+            self._ok(uuid, name, reason)
+
+    def _may_be_paused_again(self, found: State | None) -> bool:
+        """Whether that it runs only means that it was resumed to try its access again."""
+        return bool(
+            self._resumes
+            and found
+            and found.type.endswith(".io_error")
+            and found.details.get("action") in (None, "pause")
+        )
 
     def _gone(self, uuid: str, reason: str) -> None:
         self._ok(uuid, self._memory.name(uuid), reason)
         self._memory.forget(uuid)
+        self._domains.pop(uuid, None)
         self._board.forget(KIND, uuid)
+
+    def _is_now(self, uuid: str, domain: str) -> None:
+        """What libvirt says that it is goes with each word about it, and with each repeat."""
+        if self._domains.get(uuid) != domain:
+            self._domains[uuid] = domain
+            self._tell_domain(uuid)
+
+    def _tell_domain(self, uuid: str) -> None:
+        found = self._failed(uuid)
+        if found:
+            details = {**found.details, **self._domain(uuid)}
+            self._board.set(KIND, uuid, found.state, found.type, found.reason, **details)
+
+    def _domain(self, uuid: str) -> dict[str, t.Any]:
+        return {"domain": {"state": self._domains.get(uuid, le.UNKNOWN)}}
 
     def _failed(self, uuid: str) -> State | None:
         found = self._board.get(KIND, uuid)
@@ -179,10 +236,16 @@ class Instances:
             reason = old.reason if "action" in old.details and "action" not in details else reason
             details = {**old.details, **details}
         self._last.pop(uuid, None)
-        if self._board.set(KIND, uuid, "failed", type_, reason, **{"name": name, **details}):
+        self._going.pop(uuid, None)
+        if type_ == "io_error" and self._resumes:
+            details = {**details, "resuming": True}
+        details = {"name": name, **details, **self._domain(uuid)}
+        if self._board.set(KIND, uuid, "failed", type_, reason, **details):
             LOG.warning("%s (%s): %s: %s", name, uuid, type_, reason)
 
     def _ok(self, uuid: str, name: str, reason: str, always: bool = False) -> None:
         self._last.pop(uuid, None)
-        if (always or self._failed(uuid)) and self._board.set(KIND, uuid, "ok", "ok", reason, name=name):
+        self._going.pop(uuid, None)
+        wanted = always or self._failed(uuid)
+        if wanted and self._board.set(KIND, uuid, "ok", "ok", reason, name=name, **self._domain(uuid)):
             LOG.info("%s (%s): ok: %s", name, uuid, reason)

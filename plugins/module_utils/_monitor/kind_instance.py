@@ -17,6 +17,7 @@ from . import libvirt_events as le
 from . import libvirt_link
 from .guest_agent import Agents, Answer
 from .instance_memory import Memory
+from .instance_resume import Resumer
 from .instance_states import Instances
 from .spool import boot_id
 
@@ -43,11 +44,15 @@ def run(config: Config, board: Board, stop: threading.Event) -> None:
     options = config.section("instance")
     memory = Memory(os.path.join(config.spool_directory, FILE), boot_id())
     inbox: queue.Queue[t.Any] = queue.Queue()
-    instances = Instances(board, memory, options["quiet"], options["guest_agent"]["enabled"])
+    resume = options["resume"]
+    agents = options["guest_agent"]["enabled"]
+    instances = Instances(board, memory, options["quiet"], agents, resumes=resume["enabled"])
     libvirt_link.start_loop()
     ours = libvirt_link.Ours(options["name_pattern"] if options["vms"] == "nova" else None)
     link = libvirt_link.Link(options["uri"], ours, inbox)
-    if options["guest_agent"]["enabled"]:
+    if resume["enabled"]:
+        Resumer(options["uri"], resume, ours).start(stop)
+    if agents:
         Agents(options["uri"], options["guest_agent"], ours, inbox, memory.answered).start(stop)
     link.connect()
     Watch(instances, link, inbox, options["scan"]).run(board, stop)
@@ -114,6 +119,7 @@ class Watch:
         if why != self._why:
             LOG.warning("no libvirt, it is tried again: %s", why)
         self._why, self._looks = why, []
+        self._instances.blind()
         self._link.close()
         self._again = self._clock() + self._delay
         self._delay = min(2 * self._delay, BACK_OFF[1])

@@ -110,6 +110,26 @@ STATES: dict[tuple[int, int], Effect] = {
 }
 
 
+#: What a VM is now, by the event that was the last, or by the state in which it is found. That it is undefined does not
+#: mean that it is off: what runs goes on running.
+_NOW = {STARTED: "running", SUSPENDED: "paused", RESUMED: "running", STOPPED: "shutoff", PMSUSPENDED: "pmsuspended",
+        CRASHED: "crashed"}  # fmt: skip
+_FOUND = {RUNNING: "running", BLOCKED: "running", PAUSED: "paused", SHUTTING: "running", SHUTOFF: "shutoff",
+          STATE_CRASHED: "crashed", STATE_PMSUSPENDED: "pmsuspended"}  # fmt: skip
+#: It is not defined any more. Until libvirt was asked nothing is known.
+ABSENT, UNKNOWN = "gone", "unknown"
+
+
+def domain_after(event: int) -> str | None:
+    """What a VM is after a lifecycle event; None: that event does not tell."""
+    return _NOW.get(event)
+
+
+def domain_in(state_: int) -> str:
+    """What a VM is that is found in a state."""
+    return _FOUND.get(state_, UNKNOWN)
+
+
 def lifecycle(event: int, detail: int) -> Effect:
     """What a lifecycle event means; nothing, if it is not known."""
     return _found(LIFECYCLE, event, detail)

@@ -14,6 +14,10 @@ _GUEST_AGENT = {
     "timeout": Option("int", default=2, least=1, most=60),
     "threshold": Option("int", default=3, least=1, most=100),
 }
+_RESUME = {
+    "enabled": Option("bool", default=False),
+    "interval": Option("float", default=5.0, least=1, most=3600),
+}
 OPTIONS = {
     "uri": Option(default="qemu:///system", least=1),
     # Which VMs are watched: those of Nova (by the name pattern, or by Nova's metadata), or all.
@@ -23,5 +27,7 @@ OPTIONS = {
     "scan": Option("float", default=60.0, least=1, most=3600),
     # A reported I/O error, or a watchdog that only reports, is over when nothing more came for so many seconds.
     "quiet": Option("float", default=600.0, least=1, most=86400),
+    # VMs that are paused because of an I/O error are tried again; needs a connection that may write.
+    "resume": Option("object", options=_RESUME),
     "guest_agent": Option("object", options=_GUEST_AGENT),
 }

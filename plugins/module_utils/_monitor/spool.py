@@ -52,11 +52,15 @@ def clock() -> float:
 
 @dataclasses.dataclass
 class _Item:
-    """A signal that no responder has accepted yet."""
+    """A signal that no responder has accepted yet.
+
+    :param since: When what it says began. :param said: When it was said; None: before this boot.
+    """
 
     key: Key
     news: bool
     since: float | None
+    said: float | None
     event: Json
     size: int
 
@@ -108,7 +112,7 @@ class Spool:
             if not news and any(it.key == state.key for it in self._items.values()):
                 return
             event["data"].update(epoch=self._epoch_now(), sequence=self._sequence)
-            item = _Item(state.key, news, state.since, event, len(json.dumps(event)))
+            item = _Item(state.key, news, state.since, self._clock(), event, len(json.dumps(event)))
             self._items[event["id"]] = item
             self._keep(state)
             self._trim()
@@ -121,7 +125,7 @@ class Spool:
             self._touch()
 
     def batch(self, count: int, size: int) -> list[Json]:
-        """The oldest signals, with how old they are by now; at least one if there is any."""
+        """The oldest signals, with how old they and what they say are by now; at least one if there is any."""
         with self._changed:
             now, total = self._clock(), 0
             found: list[Json] = []
@@ -129,8 +133,8 @@ class Spool:
                 total += item.size + 32
                 if found and (len(found) >= count or total > size):
                     break
-                age = None if item.since is None else round(max(0.0, now - item.since), 3)
-                found.append({**item.event, "data": {**item.event["data"], "age": age}})
+                ages = {"age": _age(now, item.since), "said_age": _age(now, item.said)}
+                found.append({**item.event, "data": {**item.event["data"], **ages}})
             return found
 
     def drop(self, ids: t.Iterable[str]) -> int:
@@ -285,8 +289,8 @@ class Spool:
             self._states[state.key] = state
         for it in content["queue"]:
             event = it["event"]
-            since = it["since"] if here else None
-            self._items[event["id"]] = _Item(tuple(it["key"]), it["news"], since, event, len(json.dumps(event)))
+            since, said = (it["since"], it.get("said")) if here else (None, None)
+            self._items[event["id"]] = _Item(tuple(it["key"]), it["news"], since, said, event, len(json.dumps(event)))
         self._epoch, self._sequence = content["epoch"], content["sequence"]
         self._promised = self._sequence
 
@@ -298,7 +302,8 @@ class Spool:
             "sequence": promised,
             "states": [dataclasses.asdict(it) for it in self._states.values()],
             "queue": [
-                {"key": it.key, "news": it.news, "since": it.since, "event": it.event} for it in self._items.values()
+                {"key": it.key, "news": it.news, "since": it.since, "said": it.said, "event": it.event}
+                for it in self._items.values()
             ],
         }
 
@@ -318,6 +323,10 @@ class Spool:
         kept = sorted((os.path.join(folder, it) for it in os.listdir(folder)), key=os.path.getmtime)
         for path in kept[:-_REFUSED]:
             os.unlink(path)
+
+
+def _age(now: float, then: float | None) -> float | None:
+    return None if then is None else round(max(0.0, now - then), 3)
 
 
 def _replace(path: str, content: str) -> None:

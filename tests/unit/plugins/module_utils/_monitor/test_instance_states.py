@@ -18,11 +18,11 @@ VM = "0f5e1a52-7f3e-4a7c-9f2f-1f2f3e4d5c6b"
 class Site:
     """VMs of one host, without libvirt."""
 
-    def __init__(self, directory: Path, agent: bool = False, boot: str = "boot-1") -> None:
+    def __init__(self, directory: Path, agent: bool = False, boot: str = "boot-1", resumes: bool = False) -> None:
         self.clock = Clock()
         self.board, self.spool = board(self.clock)
         self.memory = Memory(str(directory / "vms.json"), boot)
-        self.instances = Instances(self.board, self.memory, 600.0, agent, self.clock)
+        self.instances = Instances(self.board, self.memory, 600.0, agent, self.clock, resumes)
 
     def lifecycle(self, *pairs: tuple[int, int]) -> None:
         for event, detail in pairs:
@@ -234,3 +234,92 @@ def test_a_silent_guest_is_told_unless_something_worse_is_known(tmp_path: Path) 
     assert words(site.spool) == ["guest_silent", "ok", "io_error"]
     site.take("reboot")
     assert not site.memory.answered(VM)
+
+
+def domain(site: Site) -> str:
+    """What the last word about the VM says that it is in libvirt; all words are accepted."""
+    waiting = site.spool.batch(1000, 10**9)
+    site.spool.drop([it["id"] for it in waiting])
+    return str(waiting[-1]["data"]["domain"]["state"])
+
+
+def repeated(site: Site) -> str:
+    """The same of the next repeat, once nothing waits any more."""
+    site.spool.drop([it["id"] for it in site.spool.batch(1000, 10**9)])
+    site.clock.now += 31
+    site.board.repeat()
+    return domain(site)
+
+
+def test_what_libvirt_says_that_it_is_goes_with_each_word(site: Site) -> None:
+    site.lifecycle((le.STOPPED, 5))
+    assert domain(site) == "shutoff"
+    site.lifecycle((le.STARTED, 0))
+    assert domain(site) == "running"
+    site.take("io_error", 1)
+    site.lifecycle((le.SUSPENDED, 2))
+    assert repeated(site) == "paused"
+    site.lifecycle((le.STOPPED, 1))
+    assert words(site.spool) == ["ok"]
+    assert domain(site) == "shutoff"
+
+
+def test_a_repeat_says_what_it_is_now_and_nothing_while_libvirt_does_not_answer(site: Site) -> None:
+    site.take("watchdog", 3)
+    assert repeated(site) == "running"
+    site.lifecycle((le.STOPPED, 1))
+    assert repeated(site) == "shutoff"
+    site.instances.blind()
+    assert repeated(site) == "unknown"
+    site.look(le.SHUTOFF, 2)
+    assert repeated(site) == "shutoff"
+
+
+def test_after_a_restart_of_the_monitor_nothing_is_known_until_libvirt_was_asked(site: Site) -> None:
+    site.lifecycle((le.STOPPED, 5))
+    assert domain(site) == "shutoff"
+    again = Instances(site.board, site.memory, 600.0, False, site.clock)
+    assert repeated(site) == "unknown"
+    again.scan([Look(VM, "instance-00000001", le.SHUTOFF, 6)])
+    assert repeated(site) == "shutoff"
+
+
+def test_what_is_undefined_while_it_runs_is_not_said_to_be_off(site: Site) -> None:
+    site.take("watchdog", 0)
+    site.lifecycle((le.UNDEFINED, 0))
+    assert (words(site.spool)[-1], domain(site)) == ("ok", "running")
+
+
+def test_what_is_not_there_any_more_is_gone(site: Site) -> None:
+    site.lifecycle((le.STOPPED, 5))
+    site.instances.scan([])
+    assert domain(site) == "gone"
+
+
+def test_one_that_is_resumed_is_well_only_when_it_is_not_paused_again(tmp_path: Path) -> None:
+    made = Site(tmp_path, resumes=True)
+    made.lifecycle((le.STARTED, 0))
+    for _try in range(3):
+        made.take("io_error", 1)
+        made.lifecycle((le.SUSPENDED, 2), (le.RESUMED, 0))
+        made.clock.now += 2
+        made.instances.tick()
+    made.lifecycle((le.SUSPENDED, 2))
+    made.clock.now += 60
+    made.instances.tick()
+    assert words(made.spool) == ["io_error"]
+    made.lifecycle((le.RESUMED, 0))
+    made.look(le.RUNNING)
+    made.clock.now += 6
+    made.instances.tick()
+    assert words(made.spool) == ["io_error", "ok"]
+
+
+def test_one_that_is_stopped_after_it_was_resumed_is_over_at_once(tmp_path: Path) -> None:
+    made = Site(tmp_path, resumes=True)
+    made.take("io_error", 1)
+    made.lifecycle((le.RESUMED, 0), (le.STOPPED, 1))
+    assert words(made.spool) == ["io_error", "ok"]
+    made.clock.now += 60
+    made.instances.tick()
+    assert words(made.spool) == ["io_error", "ok"]

@@ -254,3 +254,29 @@ def test_those_who_wait_are_woken_by_a_signal_and_by_the_end() -> None:
     spool.end()
     thread.join(60)
     assert woken == [True, False]
+
+
+def test_each_word_tells_how_long_ago_it_was_said_and_how_long_ago_that_began(tmp_path: Path) -> None:
+    clock = Clock()
+    states, spool = board(clock, tmp_path)
+    crash(states, "vm1")
+    spool.drop(everything(spool))
+    clock.now += 40
+    states.repeat()
+    clock.now += 5
+    (word,) = spool.batch(9, 9999)
+    assert (word["data"]["age"], word["data"]["said_age"]) == (45.0, 5.0)
+    assert spool.save()
+    killed(spool)
+    clock.now += 5
+    _states, again = board(clock, tmp_path)
+    assert again.batch(9, 9999)[0]["data"]["said_age"] == 10.0
+
+
+def test_when_a_word_from_before_a_restart_of_the_machine_was_said_is_not_known(tmp_path: Path) -> None:
+    states, spool = board(Clock(), tmp_path)
+    crash(states, "vm1")
+    assert spool.save()
+    killed(spool)
+    again = Spool(str(tmp_path), 1024 * 1024, Clock(5.0), boot="boot-2")
+    assert again.batch(9, 9999)[0]["data"]["said_age"] is None
