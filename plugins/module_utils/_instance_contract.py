@@ -67,6 +67,7 @@ class View:
     """The last word of a monitor about a VM.
 
     :param row: Its row in the journal; a repeat stays in it. :param domain: What libvirt says; empty: not told.
+    :param ago: Seconds since it was said, on its way and in the journal; None: not known.
     """
 
     row: str
@@ -75,6 +76,7 @@ class View:
     state: str
     reason: str
     domain: str
+    ago: float | None = 0.0
 
     @property
     def mark(self) -> Json:
@@ -128,6 +130,12 @@ class World(t.Protocol):
 
         :param begin: Something new is to be begun, which an order may forbid.
         """
+
+    def moment(self) -> Json:
+        """Now, in a way that can be kept in the ledger."""
+
+    def since(self, moment: Json) -> float | None:
+        """Seconds since then; None: that cannot be told."""
 
     def server(self, server_id: str) -> Json | None: ...
 

@@ -104,7 +104,7 @@ class Recovery:
 
     def _here(self, server: Json) -> None:
         host, view = self._line.host, self._world.view(self._line, self._line.host)
-        self._line.facts.pop("off_floor", None)
+        self._line.facts.pop("off_since", None)
         if self._line.word and view and view.state == "ok" and _is_up(server):
             self._line.method = "resume"
         elif server["OS-EXT-STS:vm_state"] == "error" or self._hangs(server):
@@ -149,8 +149,9 @@ class Recovery:
     def _elsewhere(self) -> None:
         self._line.method = self._limits.how
         server = self._idle()
-        if self._step != "stop" or "off_floor" not in self._line.facts:
+        if self._step != "stop" or "off_since" not in self._line.facts:
             self._mark("off_floor", self._world.view(self._line, self._line.host))
+            self._line.facts["off_since"] = self._world.moment()
         if server["OS-EXT-STS:vm_state"] != "stopped":
             self._try_to_stop()
         self._prove_off()
@@ -190,11 +191,17 @@ class Recovery:
             return ""
         if view is None:
             return f"no monitor on {self._line.host} has said anything about it"
-        if not view.newer(self._line.facts.get("off_floor")):
+        if not self._is_newer(view):
             return f"the monitor of {self._line.host} has said nothing since it was stopped"
         if view.domain not in OFF:
             return f"its domain on {self._line.host} is {view.domain or 'not told'}"
         return ""
+
+    def _is_newer(self, view: View) -> bool:
+        """Said after the stop was asked for: neither known before, nor under way since then."""
+        since = self._world.since(self._line.facts["off_since"])
+        in_time = view.ago is not None and since is not None and view.ago < since
+        return in_time and view.newer(self._line.facts.get("off_floor"))
 
     def _check_nova(self) -> None:
         server = self._look()

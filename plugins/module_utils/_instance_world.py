@@ -14,7 +14,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils import _comp
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud, Json
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._instance_contract import Ended, Halted, Line, View
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._instance_recovery import STEPS
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import ages, claims
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import INSTANCE
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._planning import Way, make_plan
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._run import Run
@@ -52,6 +52,14 @@ class RealWorld:
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         time.sleep(seconds)
+
+    def moment(self) -> Json:
+        """See the contract."""
+        return ages.mark(self._run.journal.database)
+
+    def since(self, moment: Json) -> float | None:
+        """See the contract."""
+        return ages.age(self._run.journal.database, moment)
 
     def permit(self, line: Line, host: str, begin: bool) -> None:
         """See the contract; the claim of the VM is renewed with each line that is recorded."""
@@ -107,7 +115,9 @@ class RealWorld:
         last = min(mine, key=lambda it: it["repeat_age"] or 0.0)
         data = last["data"] or {}
         domain = (data.get("domain") or {}).get("state") or ""
-        return View(last["id"], last["epoch"], last["sequence"], last["state"], data.get("reason") or "", domain)
+        said = data.get("said_age")
+        ago = None if said is None or last["repeat_age"] is None else said + last["repeat_age"]
+        return View(last["id"], last["epoch"], last["sequence"], last["state"], data.get("reason") or "", domain, ago)
 
     def _words(self, host: str) -> list[Json]:
         return self._run.journal.last_states(self._cloud.region, [INSTANCE], [host])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError
@@ -46,6 +47,7 @@ class Fake:
         self.words: dict[str, View] = {}
         self.heard: dict[str, float] = {}
         self.sequence = 0
+        self.said_at: dict[int, float] = {}
         self.stops: list[Json] = []
         self.asked: list[str] = []
         self.calls = 0
@@ -72,6 +74,7 @@ class Fake:
         if self.monitor:
             self.sequence += 1
             self.words[host] = View(f"row{self.sequence}", "e", self.sequence, state, reason, domain)
+            self.said_at[self.sequence] = self.time
             self.heard[host] = self.time
 
     def later(self, seconds: float, do: t.Callable[[], None]) -> None:
@@ -108,6 +111,7 @@ class Fake:
                 self.sequence += 1
                 domain = "running" if host in self.runs_on else "shutoff"
                 self.words[host] = View(view.row, "e", self.sequence, "failed", view.reason, domain)
+                self.said_at[self.sequence] = self.time
                 self.heard[host] = self.time
 
     def permit(self, line: Line, host: str, begin: bool) -> None:
@@ -141,7 +145,14 @@ class Fake:
         return f"req-{number}"
 
     def view(self, line: Line, host: str) -> View | None:
-        return self.words.get(host)
+        found = self.words.get(host)
+        return dataclasses.replace(found, ago=self.time - self.said_at[found.sequence]) if found else None
+
+    def moment(self) -> Json:
+        return {"at": self.time}
+
+    def since(self, moment: Json) -> float | None:
+        return self.time - float(moment["at"])
 
     def targets(self, line: Line) -> list[str]:
         found = [host for host in (OTHER, THIRD) if host not in self.halt]

@@ -160,6 +160,22 @@ def test_a_word_from_before_the_stop_proves_nothing() -> None:
     assert "migrate" not in world.asked
 
 
+def test_a_word_that_was_long_under_way_proves_nothing() -> None:
+    world = Fake()
+    world.crash()
+    world.heard[HOME] = world.time + 10_000
+
+    def arrives() -> None:
+        world.say(HOME, "failed", "crashed", "shutoff")
+        world.said_at[world.sequence] = world.time - 60  # its network was away
+        world.heard[HOME] = world.time + 10_000
+
+    world.later(10.0, arrives)
+    done = recover(world, line(ELSEWHERE))
+    assert "said nothing since it was stopped" in done.reason
+    assert "migrate" not in world.asked
+
+
 def test_what_libvirt_has_running_is_not_moved_whatever_nova_says() -> None:
     world = Fake()
     world.crash()
