@@ -123,13 +123,11 @@ class Cloud:
         params: t.Any = None,
         json: Json | None = None,
         retry: bool | None = None,
-        timeout: float | None = None,
     ) -> Answer:
         """Make one API call.
 
         :param retry: Repeat when the API is unreachable or answers 429/5xx. Default: all but POST,
             because a POST that got no answer may have been obeyed.
-        :param timeout: Seconds for one try, where that is not to be the option ``api_timeout``.
         :raises CloudError: with facts ``status`` (None when there was no answer) and ``answer``.
         """
         retries = _RETRIES if (method != "POST" if retry is None else retry) else 0
@@ -145,7 +143,6 @@ class Cloud:
             connect_retries=retries,
             status_code_retries=retries,
             retriable_status_codes=_RETRIED,
-            **({"timeout": timeout} if timeout else {}),
         )
         try:
             response = self._with_token(send)
@@ -177,13 +174,21 @@ class Cloud:
         token: str | None = _patiently(lambda: session.auth.get_token(session))
         return token
 
-    def versioned(self, service: str, version: str, path: str) -> str:
-        """A path with the version of an API before it, unless the catalog has that already: nobody need be asked."""
+    def ask_once(self, service: str, version: str, path: str, seconds: float) -> Json:
+        """GET what a recovery can do without: one try, and the token that is at hand.
+
+        :param version: Put before the path, unless the catalog has that already: nobody need be asked which there are.
+        :raises CloudError: As :meth:`request`.
+        """
+        adapter = self._adapter(service)
         try:
-            endpoint = str(_patiently(self._adapter(service).get_endpoint))
+            self._token(None)
+            has_version = str(adapter.get_endpoint()).rstrip("/").endswith(f"/{version}")
+            url = path if has_version else f"/{version}{path}"
+            response = adapter.request(url, "GET", raise_exc=False, allow_reauth=False, timeout=seconds)
         except ksa_exceptions.ClientException as error:
-            raise _unreachable(f"The catalog has not told where the service {service} is", error) from error
-        return path if endpoint.rstrip("/").endswith(f"/{version}") else f"/{version}{path}"
+            raise _unreachable(f"GET {service} {path}: no answer", error) from error
+        return _answer("GET", service, path, response).body
 
     def get(self, service: str, path: str, microversion: str | None = None, **params: t.Any) -> Json:
         """GET and return the body."""

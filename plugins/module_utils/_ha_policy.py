@@ -58,7 +58,7 @@ class Word:
     :param source: The place, as a person would look for it. :param said: As it is written there.
     :param value: What it means; None where it cannot be understood.
     :param foreign: The word of another tool, which counts where its level has none of ours.
-    :param unread: Nobody knows what is said there.
+    :param unread: What is said there is not known at the moment.
     """
 
     level: str
@@ -201,7 +201,7 @@ def _agree(words: Words) -> bool:
 
 
 def _not_understood(word: Word) -> str:
-    return word.source if word.unread else f"{word.source}={word.said!r} is not understood"
+    return word.source if word.said is None else f"{word.source}={word.said!r} is not understood"
 
 
 def _contradiction(words: Words) -> str:
@@ -276,10 +276,9 @@ def _names(thing: Mapping) -> list[str]:
 
 
 def _unread(level: str, thing: Mapping) -> Words:
-    if not thing.get("unread"):
-        return []
-    source = f"the {level} {thing['id']} could not be read ({thing['unread']})"
-    return [Word(level, source, "protect", None, None, unread=True)]
+    reason = thing.get("unread") or thing.get("forbidden")
+    source = f"the {level} {thing.get('id')} could not be read ({reason})"
+    return [Word(level, source, "protect", None, None, unread="unread" in thing)] if reason else []
 
 
 def _of_aggregate(aggregate: Json, ha: Json, presets: t.Container[str]) -> Words:

@@ -8,7 +8,7 @@ The facts of a VM are plain data: ``id``, ``name``, ``project`` (``id``, ``name`
 ``zone``, ``aggregates`` (each ``name`` and ``metadata``), ``flavor`` (``name``, ``extra_specs``), ``image`` (``id``,
 ``name``, ``properties``, ``tags``; None where it was booted from a volume), ``metadata``, ``tags``,
 ``boot_from_volume``, ``local_disk`` and ``segment``. Its host is not among them. Where its project or image could not
-be read, that has ``unread``, with the reason.
+be read, that has the reason as ``unread``, or as ``forbidden`` where this account may not read it.
 
 However many VMs there are, aggregates are asked for once, each image once, and projects only where a rule is about
 their names.
@@ -112,9 +112,9 @@ def _image(cloud: Cloud, image_id: str) -> Json:
     """What Glance has of an image now; one that was deleted says nothing any more."""
     nothing = {"id": image_id, "name": "", "properties": {}, "tags": []}
     try:
-        image = _ask(cloud, "image", "v2", f"/images/{image_id}")
+        image = cloud.ask_once("image", "v2", f"/images/{image_id}", _PATIENCE)
     except CloudError as error:
-        return nothing if error.facts.get("status") == 404 else {**nothing, "unread": error.message}
+        return nothing if error.facts.get("status") == 404 else {**nothing, **_not_read(error)}
     properties = {key: value for key, value in image.items() if key not in _OF_GLANCE}
     return {"id": image_id, "name": image.get("name") or "", "properties": properties, "tags": image.get("tags") or []}
 
@@ -135,11 +135,12 @@ def _asks_for_names(policy: t.Mapping[str, t.Any]) -> bool:
 
 def _project(cloud: Cloud, project: str) -> Json:
     try:
-        return {"id": project, "name": str(_ask(cloud, "identity", "v3", f"/projects/{project}")["project"]["name"])}
+        name = cloud.ask_once("identity", "v3", f"/projects/{project}", _PATIENCE)["project"]["name"]
     except CloudError as error:
-        return {"id": project, "name": "", "unread": error.message}
+        return {"id": project, "name": "", **_not_read(error)}
+    return {"id": project, "name": str(name)}
 
 
-def _ask(cloud: Cloud, service: str, version: str, path: str) -> Json:
-    versioned = cloud.versioned(service, version, path)
-    return cloud.request("GET", service, versioned, retry=False, timeout=_PATIENCE).body
+def _not_read(error: CloudError) -> Json:
+    """What may be known on the next try is told apart from what this account may not read."""
+    return {"forbidden" if error.facts.get("status") in (401, 403) else "unread": error.message}

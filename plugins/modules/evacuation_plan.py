@@ -35,8 +35,8 @@ options:
     required: true
   policy:
     description:
-      - The complete policy, as the inventory plugin sets it in the variable C(ha_policy). The default is the policy that
-        holds where there is no policy file.
+      - The complete policy, as the inventory plugin sets it in the variable C(ha_policy). The default is what holds
+        where there is no policy file.
     type: dict
   join_aggregates:
     description:
@@ -98,6 +98,14 @@ lines:
       description: Who says whether it is protected, and what in the policy contradicts itself or is not understood.
       type: str
     local_disk_loss: {description: Whether what is on its local disks may be lost., type: bool}
+    group: {description: 'Its restart group, as the policy says.', type: str}
+    after: {description: Restart groups that the policy has started before it., type: list, elements: str}
+    ready: {description: 'When it counts as ready, as the policy says.', type: dict}
+    rank: {description: 'Its priority class, or that of the most important VM that waits for it.', type: int}
+    keys: {description: What others may wait for it by., type: list, elements: str}
+    waits: {description: What it waits for before it is started., type: list, elements: str}
+    awaited: {description: 'When it counts as ready; null if no VM waits for it.', type: dict}
+    remarks: {description: What is odd about its restart order., type: list, elements: str}
     former: {description: 'Power state to restore: V(running) or V(stopped).', type: str}
     reset: {description: Whether Nova evacuates it only after its state was reset., type: bool}
     note: {description: What its owner must know of it also when it is recovered., type: str}

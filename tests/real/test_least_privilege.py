@@ -51,7 +51,8 @@ def prepared(cloud: Bed, tmp_path: Path, rules: list[dict[str, str]]) -> tuple[P
     """A cloud in which a recovery makes every kind of call, and the playbooks with restricted rights."""
     cloud.aggregate("fast", ["cmp01"])
     cloud.update_service("cmp02", status="disabled", disabled_reason="reserved for failover")
-    vms = cloud.fill("cmp01", 2, volume=True, network=True)
+    vms = [*cloud.fill("cmp01", 2, volume=True, network=True), *cloud.fill("cmp01", 1)]
+    (tmp_path / "ha_policy.yml").write_text("ha: {projects: {some: {priority: 600}}}")
     cloud.action(vms[0], {"pause": None})
     cloud.await_server(vms[0], lambda server: server["status"] == "PAUSED")
     inventory = cloud.segments_file(tmp_path / "lab.failover_segments.yml", RACK)
@@ -62,7 +63,14 @@ def prepared(cloud: Bed, tmp_path: Path, rules: list[dict[str, str]]) -> tuple[P
 
 def used(rules: list[dict[str, str]], routes: t.Iterable[str]) -> list[dict[str, str]]:
     """The rules that at least one call needed."""
-    prefix = {"compute": "", "placement": "", "network": "/network", "block-storage": "/volume"}
+    prefix = {
+        "compute": "",
+        "placement": "",
+        "network": "/network",
+        "block-storage": "/volume",
+        "image": "/image",
+        "identity": "/identity",
+    }
     calls = [route.split()[:3] for route in routes]
     return [
         rule

@@ -213,7 +213,8 @@ def test_no_function_is_longer_than_40_lines(name: str) -> None:
 
 
 PURE = (
-    *("names", "segments", "policy", "vmstate", "capacity", "planner", "gates"),
+    *("ha_checks", "ha_policy", "ha_words", "selectors"),
+    *("names", "segments", "vmstate", "capacity", "planner", "gates"),
     *("config", "policy_checks", "policy_file", "policy_schema", "segments_file"),
 )
 

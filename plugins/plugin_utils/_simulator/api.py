@@ -36,9 +36,9 @@ class Api:
         """See Cloud."""
         return self._cloud.has(service)
 
-    def versioned(self, service: str, version: str, path: str) -> str:
+    def ask_once(self, service: str, version: str, path: str, seconds: float) -> t.Any:
         """See Cloud."""
-        return self._cloud.versioned(service, version, path)
+        return self.request("GET", service, f"/{version}{path}").body
 
     def get(self, service: str, path: str, microversion: str | None = None, **params: t.Any) -> t.Any:
         """See Cloud."""

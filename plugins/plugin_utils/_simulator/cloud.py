@@ -27,7 +27,8 @@ class FakeCloud:
         self.nova, self.room, self.groups = nova, room, list(groups)
         nova.fits = self._fits
         self.aggregates: list[Json] = []
-        self.images: dict[str, Json] = {}
+        #: By id, or why one cannot be read.
+        self.images: dict[str, Json | Exception] = {}
         self.projects: dict[str, str] = {}
         self.changes: list[tuple[str, str, t.Any]] = []
         self.microversion: str | None = None
@@ -45,8 +46,8 @@ class FakeCloud:
     def has(self, service: str) -> bool:
         return False
 
-    def versioned(self, service: str, version: str, path: str) -> str:
-        return f"/{version}{path}"
+    def ask_once(self, service: str, version: str, path: str, seconds: float) -> Json:
+        return self.request("GET", service, f"/{version}{path}").body
 
     def get(self, service: str, path: str, microversion: str | None = None, **params: t.Any) -> Json:
         return self.request("GET", service, path, microversion, params=params).body
@@ -60,7 +61,6 @@ class FakeCloud:
         params: t.Any = None,
         json: t.Any = None,
         retry: bool | None = None,
-        timeout: float | None = None,
     ) -> Answer:
         if method != "GET":
             self.changes.append((method, path, json))
@@ -131,7 +131,10 @@ class FakeCloud:
     # -- Glance and Keystone -----------------------------------------------------------------------------------
 
     def _get_v2(self, rest: list[str], params: Json, body: Json) -> Json:
-        return dict(self.images[rest[1]]) if rest[1] in self.images else _not_found(f"image {rest[1]}")
+        image = self.images.get(rest[1])
+        if isinstance(image, Exception):
+            raise image
+        return dict(image) if image else _not_found(f"image {rest[1]}")
 
     def _get_v3(self, rest: list[str], params: Json, body: Json) -> Json:
         project = rest[1]

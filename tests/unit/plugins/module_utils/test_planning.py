@@ -5,7 +5,8 @@ import typing as t
 import pytest
 from unit.fakes.runs import DEAD, ROOM, Site
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _policy_file
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError, ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._planning import make_plan
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.cloud import FakeCloud, topology
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.nova import Fate
@@ -141,6 +142,144 @@ def test_a_host_outside_all_segments_cannot_be_planned_for(host: str) -> None:
     site.topology["hosts"]["loose"] = {"segment": None}
     with pytest.raises(ConfigError, match="no failover segment"):
         lines(site, host)
+
+
+# -- what the policy says -----------------------------------------------------------------------------------------
+
+
+def by_policy(site: Site, overdue: t.Collection[str] = (), **ha: t.Any) -> dict[str, dict[str, t.Any]]:
+    policy = _policy_file.parse({"ha": ha}, ["rack1"], []).values
+    cloud = t.cast(t.Any, site.cloud)
+    found = make_plan(cloud, site.topology, [DEAD], site.ledger.lines(), policy=policy, overdue=overdue)
+    return {line["id"]: line for line in found["lines"]}
+
+
+def test_a_line_has_what_every_level_says() -> None:
+    site = Site()
+    site.cloud.aggregates = [{"id": 1, "name": "ssd", "hosts": [DEAD], "metadata": {"openstack_ha:priority": "700"}}]
+    site.cloud.images = {"image": {"id": "image", "name": "db", "openstack_ha_group": "databases"}}
+    site.vm("a", metadata={"openstack_ha:after": "cache"}, tags=["openstack_ha:ready=tcp:5432"])
+    line = by_policy(site, zones={"nova": {"deadline": 60, "otherwise": "rebuild"}})["a"]
+    assert {key: line[key] for key in ("priority", "group", "after", "ready", "deadline", "otherwise", "method")} == {
+        "priority": 700,
+        "group": "databases",
+        "after": ["cache"],
+        "ready": {"is": "tcp", "port": 5432},
+        "deadline": 60.0,
+        "otherwise": "rebuild",
+        "method": "evacuate",
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "step", "reason"),
+    [
+        ({"method": "evacuate"}, "evacuate", ""),
+        ({"method": "rebuild"}, "evacuate", ""),
+        ({"method": "restart"}, "pending", "comes back with its host: ha.zones.nova method=restart"),
+        ({"method": "notify"}, "skip", "is left to its owner: ha.zones.nova method=notify"),
+        ({"method": "notify", "deadline": 60, "otherwise": "none"}, "skip", "is left to its owner: "),
+        (
+            {"method": "notify", "deadline": 60, "otherwise": "rebuild"},
+            "pending",
+            "is left to its owner for 60 s, then ",
+        ),
+        ({"method": "heat"}, "skip", "is left to its Heat stack: ha.zones.nova method=heat"),
+        ({"method": "none"}, "skip", "is left as it is: ha.zones.nova method=none"),
+        ({"method": "notify", "protect": False}, "skip", "is not protected: ha.zones.nova protect=False"),
+    ],
+)
+def test_only_some_methods_evacuate(said: dict[str, t.Any], step: str, reason: str) -> None:
+    site = Site()
+    site.vm("a")
+    line = by_policy(site, zones={"nova": said})["a"]
+    assert (line["step"], line["method"]) == (step, said["method"])
+    assert line["reason"].startswith(reason)
+    assert bool(line["reason"]) == bool(reason)
+
+
+@pytest.mark.parametrize(("otherwise", "step"), [("evacuate", "evacuate"), ("rebuild", "evacuate"), ("none", "skip")])
+def test_once_its_owner_has_had_the_time_the_other_method_is_taken(otherwise: str, step: str) -> None:
+    site = Site()
+    site.vm("a")
+    said = {"method": "notify", "deadline": 60, "otherwise": otherwise}
+    line = by_policy(site, ["a"], zones={"nova": said})["a"]
+    assert (line["step"], line["method"]) == (step, otherwise)
+
+
+@pytest.mark.parametrize("by_segment", [True, False])
+@pytest.mark.parametrize(
+    ("said", "step"), [({"local_disk_loss": True}, 1), ({"local_disk_loss": False}, 0), ({}, None)]
+)
+def test_whether_local_disks_may_be_lost_is_said_of_each_vm(
+    said: dict[str, t.Any], step: int | None, by_segment: bool
+) -> None:
+    site = Site(segment={"shared_storage": False, "allow_local_disk_loss": by_segment})
+    site.vm("a")
+    line = by_policy(site, zones={"nova": said})["a"]
+    goes = by_segment if step is None else bool(step)
+    assert (line["step"], line["local_disk_loss"]) == ("evacuate" if goes else "skip", goes)
+
+
+def test_a_rebuild_may_lose_local_disks_and_whoever_is_not_evacuated_loses_nothing() -> None:
+    site = Site(segment={"shared_storage": False})
+    for method in ("rebuild", "restart", "evacuate"):
+        site.vm(method, metadata={"openstack_ha:method": method})
+    found = lines(site)
+    assert {name: line["step"] for name, line in found.items()} == {
+        "rebuild": "evacuate",
+        "restart": "pending",
+        "evacuate": "skip",
+    }
+
+
+def test_contradictions_are_told_in_the_line_and_to_its_owner() -> None:
+    site = Site()
+    site.vm("a", metadata={"openstack_ha:priority": "1"}, tags=["openstack_ha:priority=2"])
+    line = lines(site)["a"]
+    assert line["priority"] == 500
+    assert "contradiction about priority at the level VM" in line["because"]
+    assert "contradiction about priority at the level VM" in line["note"]
+
+
+def test_an_unprotected_vm_whose_image_cannot_be_read_now_is_looked_at_again() -> None:
+    site = Site(segment={"protect": False})
+    site.vm("a")
+    site.cloud.images["image"] = CloudError("no answer", status=None)
+    assert lines(site)["a"]["step"] == "pending"
+    site.cloud.images["image"] = CloudError("not yours", status=403)
+    assert lines(site)["a"]["step"] == "skip"
+    assert "not yours" in lines(site)["a"]["because"]
+
+
+def test_what_a_moved_vm_waits_for_is_not_forgotten() -> None:
+    site = Site()
+    site.cloud.aggregates = [{"id": 1, "name": "ssd", "hosts": [DEAD], "metadata": {"openstack_ha:group": "db"}}]
+    site.nova.add("a", "cmp03", metadata={"openstack_ha:after": "cache"})
+    earlier(site, "a", state="landed")
+    line = lines(site)["a"]
+    assert (line["step"], line["group"], line["after"]) == ("follow", "db", ["cache"])
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_the_policy_costs_a_call_for_aggregates_and_one_for_each_image(count: int) -> None:
+    site = Site(room={"VCPU": 99, "MEMORY_MB": 99 * 1024})
+    for number in range(count):
+        site.vm(f"v{number}", image={"id": f"image{number % 2}"}, tenant_id=f"p{number}")
+    asked: list[str] = []
+    request = site.cloud.request
+
+    def counted(method: str, service: str, path: str, *args: t.Any, **more: t.Any) -> t.Any:
+        asked.append(path)
+        return request(method, service, path, *args, **more)
+
+    site.cloud.request = counted  # type: ignore[method-assign]
+    lines(site)
+    assert asked.count("/os-aggregates") == 1
+    assert sorted(path for path in asked if path.startswith(("/v2", "/v3"))) == [
+        "/v2/images/image0",
+        "/v2/images/image1",
+    ]
 
 
 # -- server groups -----------------------------------------------------------------------------------------

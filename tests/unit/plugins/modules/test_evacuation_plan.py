@@ -6,6 +6,7 @@ import pytest
 import yaml
 from unit.fakes.tasks import Tasks
 
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _policy_file
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.modules import evacuation_plan, recovery_run
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._simulator.clock import Clock
@@ -48,6 +49,13 @@ def test_what_is_returned_is_what_is_documented(tasks: Tasks) -> None:
     assert set(result) - {"changed"} == set(documented)
     undocumented = {"zone", "zone_is_pinned", "floor"}
     assert set(result["lines"][0]) - undocumented == set(documented["lines"]["contains"])
+
+
+def test_the_policy_that_is_given_holds_and_without_one_its_defaults(tasks: Tasks) -> None:
+    tasks.cloud.nova.servers["a"]["flavor"]["original_name"] = "scratch"
+    policy = _policy_file.parse({"ha": {"flavors": {"scratch": {"protect": False}}}}, [], []).values
+    assert plan(tasks)["counts"] == {"evacuate": 1, "skip": 1}
+    assert plan(tasks, policy=policy)["counts"] == {"skip": 2}
 
 
 def test_hosts_that_the_run_holds_back_are_left_out(tasks: Tasks) -> None:

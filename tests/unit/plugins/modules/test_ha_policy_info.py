@@ -37,8 +37,8 @@ def test_without_a_policy_file_the_defaults_are_told(tmp_path: Path) -> None:
 
 def test_what_is_wrong_is_returned_as_a_list(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        checked(tmp_path, "a: 1\nb: 2")
+        checked(tmp_path, "x: 1\nb: 2")
     assert [message.split(" Known")[0] for message in caught.value.facts["errors"]] == [
-        "ha_policy.yml: a: unknown key.",
+        "ha_policy.yml: x: unknown key.",
         "ha_policy.yml: b: unknown key.",
     ]
