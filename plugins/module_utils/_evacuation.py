@@ -562,7 +562,7 @@ class Evacuation:
         """Whether it has landed off, and is to be started."""
         here = server["OS-EXT-SRV-ATTR:host"] == line.target
         off = server["OS-EXT-STS:vm_state"] == "stopped" and not server["OS-EXT-STS:task_state"]
-        return bool(line.waits) and line.former == "running" and here and off
+        return line.landed_off and line.former == "running" and here and off
 
     def _bring_up(self, line: Line) -> None:
         """Start it, or note that its turn has not come."""

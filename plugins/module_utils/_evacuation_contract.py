@@ -119,6 +119,7 @@ class Line:
     :param booked: The host on which room is booked for it. :param rebuilding: Until when a rebuild is waited for.
     :param rank: Its priority, or that of a more important VM that waits for it.
     :param keys: What others wait for. :param waits: Keys that it waits for. :param awaited: When it counts as ready.
+    :param landed_off: This run or an earlier one may have landed it off because it waited.
     :param parked: It was seen off on its target, and waits for its turn. :param no_room: The plan had no place for it.
     :param facts: What the ledger says besides, where that changes while the run is at work.
     """
@@ -157,6 +158,7 @@ class Line:
     why_not_ready: str = ""
     next_question: float = 0.0
     server: Json | None = None
+    landed_off: bool = False
     parked: bool = False
     starting: bool = False
     why_not_started: str = ""

@@ -232,9 +232,14 @@ class _Planning:
         return _by_method(method, policy) or step if self._way.rescues else step
 
     def _moved_servers(self, pool: concurrent.futures.ThreadPoolExecutor) -> dict[str, Json]:
-        """VMs that an earlier run of this incident has moved but not verified."""
+        """VMs that an earlier run of this incident has moved but not verified, or for which others wait still."""
         here = {server["id"] for servers in self._servers.values() for server in servers}
-        wanted = [it for it in self._ledger.values() if it["server_id"] not in here and it["state"] in _NOT_FINAL]
+        going_on = [it for it in self._ledger.values() if it["state"] in _NOT_FINAL]
+        awaited = {key for it in going_on for key in _facts(it).get("waits", ())}
+        done = [
+            it for it in self._ledger.values() if it["state"] == "verified" and awaited & {*_facts(it).get("keys", ())}
+        ]
+        wanted = [it for it in going_on + done if it["server_id"] not in here]
         found = pool.map(lambda line: _compute.server(self._cloud, line["server_id"]), wanted)
         return {line["server_id"]: server or {} for line, server in zip(wanted, found)}
 
@@ -305,6 +310,11 @@ def _said(policy: Protection) -> Json:
     """What a line has of the policy, besides the method."""
     keys = ("priority", "otherwise", "deadline", "group", "after", "ready", "because", "local_disk_loss")
     return {key: getattr(policy, key) for key in keys}
+
+
+def _facts(line: Json) -> Json:
+    """What the ledger says of a VM besides."""
+    return line.get("facts") or {}
 
 
 def _newest(records: t.Iterable[Json]) -> dict[str, Json]:

@@ -43,9 +43,9 @@ options:
     required: true
   policy:
     description:
-      - The complete policy, as the inventory plugin sets it in the variable C(ha_policy). Its section C(restart) says how
-        VMs that wait for others know that these are ready. The default is the policy that holds where there is no policy
-        file.
+      - The complete policy, as the inventory plugin sets it in the variable C(ha_policy). Its section C(restart) says
+        how long VMs wait for others, and where these are asked whether they are ready. The default is the policy that
+        holds where there is no policy file.
     type: dict
   parallel:
     description: VMs under evacuation at once.
@@ -159,7 +159,9 @@ def run(call: Call) -> Result:
     limits = Limits(**{name: call.params[name] for name in _LIMITS}, tier_timeout=float(restart["tier_timeout"]))
     if not call.params["silent_for"] > 0:
         raise ConfigError(f"silent_for: must be greater than 0 seconds, not {call.params['silent_for']}.")
-    lines = _lines(planned, call.params["topology"], []) if call.check_mode else _carry_out(call, planned, limits, restart)
+    lines = (
+        _lines(planned, call.params["topology"], []) if call.check_mode else _carry_out(call, planned, limits, restart)
+    )
     ledger = [{name: getattr(line, name) for name in _SHOWN} for line in lines]
     moved = [line for line in lines if line.attempts]
     return {
@@ -180,7 +182,9 @@ def _carry_out(call: Call, planned: list[Json], limits: Limits, restart: Json) -
         silent_for, join = call.params["silent_for"], call.params["join_aggregates"]
         with recovery.lease.keep(_run.KEEP_INTERVAL), _power_read(call) as power:
             ready = Readiness(restart["probe_networks"], restart["tasks"], functools.partial(_agent, recovery))
-            world = RealWorld(connect(call.params), recovery, probes, silent_for, pool, call.progress, join, power, ready)
+            world = RealWorld(
+                connect(call.params), recovery, probes, silent_for, pool, call.progress, join, power, ready
+            )
             Evacuation(world, lines, Room.of_free(call.params["plan"]["room"]), limits).run()
         if world.last_active is not None:
             recovery.step("last_active", at=world.last_active)
@@ -214,11 +218,11 @@ def _probes(lines: list[Line], topology: Json) -> dict[str, list[str]]:
 
 
 def _lines(planned: list[Json], topology: Json, ledger: list[Json]) -> list[Line]:
-    noted = {row["server_id"]: row["state"] for row in ledger}
-    return [_line(entry, topology, noted.get(entry["id"], "")) for entry in planned]
+    rows = {row["server_id"]: row for row in ledger}
+    return [_line(entry, topology, rows.get(entry["id"], {})) for entry in planned]
 
 
-def _line(entry: Json, topology: Json, noted: str) -> Line:
+def _line(entry: Json, topology: Json, row: Json) -> Line:
     names = (
         "id",
         "name",
@@ -242,7 +246,8 @@ def _line(entry: Json, topology: Json, noted: str) -> Line:
     segment, state = topology["segments"][entry["segment"]], _STATE_OF_STEP[entry["step"]]
     if entry.get("local_disk_loss") is not None:
         segment = {**segment, "allow_local_disk_loss": entry["local_disk_loss"]}
-    line = Line(**{name: entry[name] for name in names}, segment=segment, state=state, noted=noted)
+    line = Line(**{name: entry[name] for name in names}, segment=segment, state=state, noted=row.get("state", ""))
+    line.landed_off = bool(line.waits or (row.get("facts") or {}).get("waits"))
     line.no_room = state == "pending" and bool(line.alternates)
     line.facts = _facts(entry) if line.waits else {}
     return line
