@@ -18,6 +18,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._networks im
     ALIVE,
     LOST,
     UNKNOWN,
+    VMS,
     reaction,
     reporters,
     state,
@@ -184,7 +185,9 @@ def _state(case: Case, name: str) -> str:
     said = state(report)
     if said != LOST or not _contrary(case):
         return said
-    enough = len({*reporters(report, LOST)} - {case.host}) >= case.scene.gates["witnesses"]["needed"]
+    others = {*reporters(report, LOST)} - {case.host}
+    # That its VMs cannot read their disks may have other reasons, and is never enough alone.
+    enough = len(others) >= case.scene.gates["witnesses"]["needed"] and bool(others - {VMS})
     return LOST if enough and not reporters(report, ALIVE) else UNKNOWN
 
 

@@ -21,6 +21,9 @@ Cases = t.Dict[str, str]
 
 LOST, ALIVE, UNKNOWN = "lost", "alive", "unknown"
 
+#: As whom the VMs of a host speak about its networks.
+VMS = "instances"
+
 ADMIN = ("admin", "management", "internal")
 TENANT = ("tenant", "project", "overlay")
 STORAGE = ("storage",)

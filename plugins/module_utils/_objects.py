@@ -7,6 +7,7 @@
 A snapshot is one JSON document; what is not known is None. ``caller`` (``operator`` or ``responder``), ``kind``, and
 
 * ``orders``: of operators, in force; None: not known. ``answers``: of people, to questions about these places.
+* ``segments``: of the hosts of the places, by name, as in ``ha_topology``.
 * ``hosts``: by name ``segment``, ``known``, ``maintenance``, ``status``, ``disabled_reason``, ``forced_down``,
   ``nova_state`` (``up``, ``down``), ``heard`` (whether its heartbeats are), ``host_incident`` (state of the incident of
   the host itself), ``host_run`` (whether a run is at work on the host itself), ``failing`` (its units that have
@@ -97,27 +98,41 @@ def host_facts(services: t.Sequence[Json], topology: Json) -> dict[str, Json]:
 
 
 def journal_facts(
-    journal: Journal, scope: str, kind: str, places: t.Sequence[str], policy: Json, hosts: dict[str, Json]
+    journal: Journal,
+    scope: str,
+    kind: str,
+    places: t.Sequence[str],
+    policy: Json,
+    hosts: dict[str, Json],
+    topology: Json,
 ) -> Json:
-    """A snapshot without what Nova knows of VMs: about these places, and what else is wrong of this kind on any host.
+    """A snapshot without what Nova knows of VMs: about these places, and what else is wrong of this kind.
 
     :param hosts: See :func:`host_facts`; what the journal knows of them is added.
     """
+    mine = {host_of(it) for it in places}
     words = journal.last_states(scope, [kind])
     told = said(words)
     incidents = {
         place(it["host"], it["object"]): it for it in journal.incidents(scope=scope, kind=kind, state=list(UNSETTLED))
     }
-    wanted = sorted({*places, *incidents})
+    if kind != PROCESS:  # an update that breaks a service does so everywhere; of VMs only their host tells anything
+        hosts = {host: it for host, it in hosts.items() if host in mine}
+    wanted = sorted({*places, *(it for it in incidents if host_of(it) in hosts)})
     history = journal.recoveries_of(scope, kind, wanted, _HISTORY)
     known = _recovery.journal_facts(journal, scope, [], policy)
     return {
         "kind": kind,
         "orders": known["orders"],
         "answers": _recovery.answers(journal, scope, places, policy["ask"]["answer_valid"]),
+        "segments": {it: topology["segments"].get(it) or {} for it in sorted(_segments(hosts, mine))},
         "hosts": _with_incidents(journal, scope, kind, hosts, told),
         "places": {it: _place(it, told.get(it), incidents.get(it), history[it]) for it in wanted},
     }
+
+
+def _segments(hosts: t.Mapping[str, Json], wanted: t.Iterable[str]) -> set[str]:
+    return {hosts[host]["segment"] for host in wanted if host in hosts and hosts[host]["segment"]}
 
 
 def _place(name: str, word: Json | None, incident: Json | None, history: list[float]) -> Json:

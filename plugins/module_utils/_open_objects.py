@@ -72,7 +72,7 @@ def look(
 ) -> Json:
     """The snapshot for a decision that a person wants. :param answer: What that person says to what is asked."""
     hosts = _objects.host_facts(_compute.services(cloud), topology)
-    snapshot = _objects.journal_facts(journal, cloud.region, kind, wanted, policy, hosts)
+    snapshot = _objects.journal_facts(journal, cloud.region, kind, wanted, policy, hosts, topology)
     snapshot = {**snapshot, "caller": OPERATOR, **({"answer": answer} if answer else {})}
     return _objects.with_servers(cloud, snapshot, wanted, policy) if kind == INSTANCE else snapshot
 

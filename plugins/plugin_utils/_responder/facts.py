@@ -14,7 +14,7 @@ import functools
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _snapshot
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._networks import ALIVE, LOST, STORAGE, UNKNOWN
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._networks import ALIVE, LOST, STORAGE, UNKNOWN, VMS
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder import hearing
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.hearing import DOWN, UP, Heard
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.site import Site
@@ -32,7 +32,6 @@ OWN_WORD_FOR = 95.0
 INTERVALS = 3
 
 _REPORTER = "reporter:"
-_VMS = "instances"  # as which the VMs of a host speak about its networks
 _WORDS = {"failed": DOWN, "ok": UP}
 _NOT_KNOWN: Json = dict.fromkeys(("in_flight", "fences", "orders", "storm"))
 
@@ -132,7 +131,7 @@ class Scene:
         own = {self.name: {network: self.heard.on(host, network) for network in self.heard.networks}}
         itself = dict.fromkeys(self._own_words.get(host, ()), LOST)
         vms = dict.fromkeys(STORAGE, LOST) if host in self.cut else {}
-        more = {who: words for who, words in ((host, itself), (_VMS, vms)) if words}
+        more = {who: words for who, words in ((host, itself), (VMS, vms)) if words}
         return {**self._others(host), **own, **more}
 
     def _others(self, host: str) -> dict[str, dict[str, str]]:

@@ -187,9 +187,10 @@ class Objects:
         except RecoveryError as error:
             self.parts.say(f"{kind} of {host}: {error.message}")
             self._later(kind, places, marks)
-        except BaseException:
+        except Exception as error:  # whatever it is: it is tried again
+            self.parts.say(f"{kind} of {host}: {error!r}")
+            self.parts.metrics.failed(error)
             self._later(kind, places, marks)
-            raise
         finally:
             with self._lock:
                 self._busy.difference_update((kind, at) for at in places if at not in going)
@@ -241,16 +242,13 @@ class Objects:
         """All that is known. :param known: A snapshot with what Nova has just said of VMs."""
         parts = self.parts
         hosts, site = parts.hosts()
-        found = _objects.journal_facts(parts.journal, parts.scope, kind, places, site.policy, hosts)
+        found = _objects.journal_facts(parts.journal, parts.scope, kind, places, site.policy, hosts, site.topology)
         found["caller"] = "responder"
         if kind == NETWORK:
             told = {at: {**it, "reason": self._lost.get(at) or it["reason"]} for at, it in found["places"].items()}
             return {**found, "places": told}, site
         if kind != INSTANCE:
             return found, site
-        # Other VMs than those of this host are nothing to decide by.
-        mine = {host_of(at) for at in places}
-        found["places"] = {at: it for at, it in found["places"].items() if it["host"] in mine}
         if known is None:
             return _objects.with_servers(parts.cloud, found, places, site.policy), site
         return _objects.with_known(found, known), site
