@@ -32,7 +32,7 @@ class MovingCloud(FakeCloud):
         server, refused = self.nova.servers[rest[0]], options and options["host"] in self.refusing
         kinds = {"os-migrateLive": "live-migration", "migrate": "migration"}
         if action == "confirmResize":
-            server["OS-EXT-STS:vm_state"] = "active"
+            server["OS-EXT-STS:vm_state"] = server.pop("former")
             return {}
         record = {
             "id": len(self.moved) + 1,
@@ -45,7 +45,8 @@ class MovingCloud(FakeCloud):
         self.moved.append(record)
         if not refused:
             server["OS-EXT-SRV-ATTR:host"] = options["host"]
-            server["OS-EXT-STS:vm_state"] = "resized" if action == "migrate" else server["OS-EXT-STS:vm_state"]
+            if action == "migrate":
+                server["former"], server["OS-EXT-STS:vm_state"] = server["OS-EXT-STS:vm_state"], "resized"
         return {}
 
     def _get_servers(self, rest: list[str], params: Json, body: Json) -> Json:
@@ -133,7 +134,11 @@ def test_what_no_target_takes_is_partial_with_novas_words(tasks: Tasks, run_id: 
 
 def test_the_policy_says_what_is_moved_and_how(tasks: Tasks, run_id: str) -> None:
     result = drain(tasks, run_id=run_id, policy=policy(powered_off="cold_migrate"))
-    assert [(it["id"], it["method"]) for it in result["ledger"]] == [("a", "live_migrate"), ("b", "cold_migrate")]
+    assert [(it["id"], it["method"], it["state"]) for it in result["ledger"]] == [
+        ("a", "live_migrate", "verified"),
+        ("b", "cold_migrate", "verified"),
+    ]
+    assert tasks.cloud.nova.servers["b"]["OS-EXT-STS:vm_state"] == "stopped"
 
 
 @pytest.mark.parametrize(("vms", "moved"), [("protected", 0), ("all", 1)])
