@@ -27,13 +27,15 @@ _TYPES = ("live-migration", "migration")
 
 
 def make_plan(
-    cloud: Cloud, topology: Json, host: str, drain: Json, ledger: t.Iterable[Json] = (), silent: t.Container[str] = ()
+    cloud: Cloud, topology: Json, host: str, policy: Json, ledger: t.Iterable[Json] = (), silent: t.Container[str] = ()
 ) -> Json:
     """Plan where the VMs of a living host go.
 
-    :param drain: The section of the policy.
+    :param policy: The complete policy.
     :returns: As for a dead host. ``step`` is ``migrate`` where that is ``evacuate``, and ``method`` how.
     """
+
+    drain = policy["drain"]
 
     def next_step(server: Json, _segment: Json, record: Json | None) -> Step:
         return _drain_states.next_step(server, drain["powered_off"], record)
@@ -41,7 +43,7 @@ def make_plan(
     way = _planning.Way(migrations, _drain_states.UNDER_WAY, next_step, "auto", drain["vms"] == "protected")
     lines = list(ledger)
     asked = {line["server_id"]: line["method"] for line in lines if line["state"] in LINE_UNDER_WAY}
-    plan = _planning.make_plan(cloud, topology, [host], lines, silent=silent, way=way)
+    plan = _planning.make_plan(cloud, topology, [host], lines, silent=silent, way=way, policy=policy)
     for line in plan["lines"]:
         line["step"] = "migrate" if line["step"] == "evacuate" else line["step"]
         line["method"] = asked.get(line["id"]) or _drain_states.way(line["former"])

@@ -45,7 +45,8 @@ options:
   policy:
     description:
       - The complete policy, as the inventory plugin sets it in the variable C(ha_policy); its section C(drain) says
-        which VMs, how many at once, how long, and what follows where that does not work.
+        which VMs, how many at once, how long, and what follows where that does not work; C(ha) and what stands on
+        OpenStack's objects which VMs are protected.
     type: dict
 author:
   - openstack_ha.recovery maintainers (@openstack-ha)
@@ -119,13 +120,13 @@ _LIMITS = ("parallel", "per_target", "vm_timeout", "fallback")
 def run(call: Call) -> Result:
     """Plan, and carry the plan out."""
     cloud, host = connect(call.params), call.params["host"]
-    drain = (call.params["policy"] or defaults())["drain"]
+    policy = call.params["policy"] or defaults()
     _drain_world.check_movable(_compute.compute_service(cloud, host))
     if call.check_mode:
-        plan = _drain_world.make_plan(cloud, call.params["topology"], host, drain)
+        plan = _drain_world.make_plan(cloud, call.params["topology"], host, policy)
         lines = _lines(plan["lines"], [])
     else:
-        lines = _carry_out(call, cloud, host, drain)
+        lines = _carry_out(call, cloud, host, policy)
     counts = collections.Counter(line.state for line in lines)
     return {
         "changed": any(line.attempts or (call.check_mode and line.state == "planned") for line in lines),
@@ -140,14 +141,14 @@ def _left(lines: list[Line]) -> str:
     return f"{unmoved} VMs could not be moved" if unmoved else ""
 
 
-def _carry_out(call: Call, cloud: Cloud, host: str, drain: Json) -> list[Line]:
+def _carry_out(call: Call, cloud: Cloud, host: str, policy: Json) -> list[Line]:
     topology = call.params["topology"]
-    limits = Limits(**{name: drain[name] for name in _LIMITS})
+    limits = Limits(**{name: policy["drain"][name] for name in _LIMITS})
     # Orders are left to the executor: what Nova was asked for is followed although nothing more may be begun.
     joined = _run.joined(call.params, [host], orders=False)
     with joined as recovery, concurrent.futures.ThreadPoolExecutor(limits.parallel) as pool:
         ledger = recovery.journal.lines([recovery.incident(host)])
-        plan = _drain_world.make_plan(cloud, topology, host, drain, ledger, recovery.silent())
+        plan = _drain_world.make_plan(cloud, topology, host, policy, ledger, recovery.silent())
         recovery.journal.plan_lines(recovery.id, [_ledger_line(entry, recovery) for entry in plan["lines"]])
         lines = _lines(plan["lines"], recovery.journal.lines([recovery.incident(host)]))
         recovery.step("drain_planned", host)
