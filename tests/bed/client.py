@@ -231,6 +231,10 @@ class Bed(Cloud):
         """Forget the calls that wait for a host, as ``rabbitmqctl purge_queue compute.HOST`` does."""
         self.control("purge_queue", host=host)
 
+    def crash_guest(self, host: str, uuid: str, notice: bool = False) -> None:
+        """The process of a guest dies. :param notice: Nova takes note of it at once, otherwise not at all."""
+        self.control("crash_guest", host=host, uuid=uuid, notice=notice)
+
     def attach_share(self, uuid: str) -> None:
         """Make it a server with a Manila share."""
         self.control("attach_share", uuid=uuid)

@@ -12,6 +12,9 @@ guests survive nova-compute, and spawning can be slowed down or made to fail per
 from __future__ import annotations
 
 import dataclasses
+import shlex
+import subprocess
+import threading
 import time
 import typing as t
 import uuid
@@ -19,6 +22,7 @@ import uuid
 import os_traits
 from nova import exception
 from nova.compute import power_state
+from nova.virt import event as virtevent
 from nova.virt import fake
 
 from bed import life
@@ -43,6 +47,9 @@ class Machine:
     migrate_delay: float = 0.0
     migrate_fails: bool = False
     migrate_refused: bool = False
+    power_delay: float = 0.0
+    start_crashes: bool = False
+    guest_command: str = ""
 
 
 def node_uuid(name: str) -> str:
@@ -54,6 +61,8 @@ class TruthDriver(fake.FakeDriver):
 
     capabilities = dict(fake.FakeDriver.capabilities, supports_vtpm=True, supports_bfv_rescue=True)
     machines: t.ClassVar[dict[str, Machine]] = {}
+    #: By host the driver that is at work there.
+    at_work: t.ClassVar[dict[str, TruthDriver]] = {}
     truth: t.ClassVar[Truth]
     resources: fake.Resources
 
@@ -61,6 +70,7 @@ class TruthDriver(fake.FakeDriver):
         super().init_host(host)
         self._life = life.current()
         self._machine = self.machines[host]
+        self.at_work[host] = self
         self._set_nodes([self._machine.hypervisor])
         self._measure()
         self._aborted: set[str] = set()
@@ -88,16 +98,21 @@ class TruthDriver(fake.FakeDriver):
         if self._machine.spawn_fails:
             raise RuntimeError(f"the bed was told to let guests fail to start on {self._host}")
         super().spawn(context, instance, *args, **kwargs)
+        self._really("define", instance.uuid)
+        if self.instances[instance.uuid].state == power_state.RUNNING:
+            self._really("start", instance.uuid)
         self._put(instance.uuid, "spawn")
         began = time.monotonic()
         while time.monotonic() - began < self._machine.spawn_lingers:  # it may be turned down meanwhile
             wait(0.1)
 
     def destroy(self, context: t.Any, instance: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
+        self._really("remove", instance.uuid)
         super().destroy(context, instance, *args, **kwargs)
         self.truth.drop(self._host, instance.uuid)
 
     def power_off(self, instance: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
+        self._really("stop", instance.uuid)
         super().power_off(instance, *args, **kwargs)
         self._put(instance.uuid)
 
@@ -105,8 +120,49 @@ class TruthDriver(fake.FakeDriver):
         # libvirt's is a hard reboot, which defines a guest anew that is not there
         if instance.uuid not in self.instances:
             self.instances[instance.uuid] = fake.FakeInstance(instance.name, power_state.SHUTDOWN, instance.uuid)
+        self._take_time()
+        self._really("start", instance.uuid)
         super().power_on(context, instance, *args, **kwargs)
         self._put(instance.uuid)
+        if self._machine.start_crashes:
+            threading.Timer(0.3, self.crash_guest, (instance.uuid,)).start()
+
+    def reboot(self, context: t.Any, instance: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
+        if instance.uuid in self.instances:
+            self.power_off(instance)
+            self.power_on(context, instance, None)
+        else:
+            super().reboot(context, instance, *args, **kwargs)
+
+    def crash_guest(self, guest: str, notice: bool = False) -> None:
+        """Its process dies; what libvirt's driver tells Nova of it 15 s later is told at once, or never."""
+        if guest not in self.instances:
+            return
+        self.instances[guest].state = power_state.SHUTDOWN
+        self._put(guest, "crash")
+        if notice:
+            self.emit_event(virtevent.LifecycleEvent(guest, virtevent.EVENT_LIFECYCLE_STOPPED))
+
+    def get_info(self, instance: t.Any, use_cache: bool = True) -> t.Any:
+        if self._machine.guest_command and instance.uuid in self.instances:
+            state = {"running": power_state.RUNNING, "paused": power_state.PAUSED}
+            seen = state.get(self._really("state", instance.uuid), power_state.SHUTDOWN)
+            if seen != self.instances[instance.uuid].state:
+                self._set_state(instance.uuid, seen)
+        return super().get_info(instance, use_cache)
+
+    def _take_time(self) -> None:
+        (self._life.wait if self._life else time.sleep)(self._machine.power_delay)
+
+    def _really(self, what: str, guest: str) -> str:
+        """Let a program do it to a real guest; what it prints."""
+        if not self._machine.guest_command:
+            return ""
+        argv = [*shlex.split(self._machine.guest_command), what, guest]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+        if done.returncode:
+            raise RuntimeError(f"{what} {guest} on {self._host}: {done.stderr or done.stdout}")
+        return done.stdout.strip()
 
     def pause(self, instance: t.Any) -> None:
         self._set_state(instance.uuid, power_state.PAUSED)
@@ -127,6 +183,7 @@ class TruthDriver(fake.FakeDriver):
         self._set_state(instance.uuid, power_state.RUNNING)
 
     def migrate_disk_and_power_off(self, context: t.Any, instance: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
+        self._really("stop", instance.uuid)
         self._set_state(instance.uuid, power_state.SHUTDOWN)
 
     def finish_revert_migration(self, context: t.Any, instance: t.Any, *args: t.Any, **kwargs: t.Any) -> None:

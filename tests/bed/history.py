@@ -11,7 +11,7 @@ import typing as t
 Event = t.Dict[str, t.Any]
 
 STARTS = frozenset({"spawn", "power_on"})
-ENDS = frozenset({"destroy", "power_off", "vanish"})
+ENDS = frozenset({"destroy", "power_off", "vanish", "crash"})
 
 
 def ran_twice(events: t.Iterable[Event]) -> list[tuple[str, str, str]]:

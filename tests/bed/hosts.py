@@ -40,6 +40,9 @@ class Host:
             "migrate_delay": 0.0,
             "migrate_fails": False,
             "migrate_refused": False,
+            "power_delay": 0.0,
+            "start_crashes": False,
+            "guest_command": "",
         }
         TruthDriver.machines[spec.name] = Machine(spec.name, spec.hypervisor, **self._defaults)
 

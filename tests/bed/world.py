@@ -113,6 +113,9 @@ class World(Stage):
     def do_edit_server(self, uuid: str, fields: dict[str, t.Any]) -> None:
         self.nova.edit_instance(uuid, fields)
 
+    def do_crash_guest(self, host: str, uuid: str, notice: bool = False) -> None:
+        TruthDriver.at_work[host].crash_guest(uuid, notice)
+
     def do_attach_share(self, uuid: str) -> None:
         self.nova.attach_share(uuid)
 
