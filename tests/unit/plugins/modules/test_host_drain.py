@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import functools
 import typing as t
 
 import pytest
 import yaml
 from unit.fakes.tasks import Tasks
 
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._drain_contract import Limits
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import LeaseLost, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import defaults
@@ -66,6 +68,7 @@ def tasks(monkeypatch: pytest.MonkeyPatch, tmp_path: t.Any) -> Tasks:
     nova.add("b", "cmp01", "stopped")
     found = Tasks(monkeypatch, MovingCloud(nova), tmp_path)
     monkeypatch.setattr(host_drain, "connect", lambda params: found.cloud)
+    monkeypatch.setattr(host_drain, "Limits", functools.partial(Limits, verify_pause=0.0, poll=0.01))
     return found
 
 
