@@ -37,7 +37,17 @@ FACTS = (
     "local_disk",
     "segment",
 )
-_SCOPED = ("subexpression", "index_expression", "pipe", "projection", "filter_projection", "value_projection")
+#: In these, what comes after the first part is about what that has found.
+_SCOPED = (
+    "subexpression",
+    "index_expression",
+    "pipe",
+    "projection",
+    "filter_projection",
+    "value_projection",
+    "flatten",
+)
+_ALL = "@"
 _HOSTS = ("host", "hosts", "hostname", "hypervisor", "hypervisor_hostname", "compute", "node", "OS-EXT-SRV-ATTR:host")
 
 
@@ -62,7 +72,7 @@ def check(selector: str) -> str:
         names = _names(_compiled(selector).parsed, at_root=True)
     except JMESPathError as error:
         return f"is no JMESPath: {_one_line(error)}."
-    unknown = next((name for name in names if name not in FACTS), None)
+    unknown = next((name for name in names if name not in (*FACTS, _ALL, "null")), None)
     if unknown in _HOSTS:
         return (
             f"asks for '{unknown}', and a VM has no host here: whether it is protected must not depend on where the "
@@ -73,7 +83,7 @@ def check(selector: str) -> str:
 
 def mentions(selector: str, fact: str) -> bool:
     """Whether a selector may look at a fact."""
-    return fact in _names(_compiled(selector).parsed, at_root=True) or "@" in selector
+    return not {fact, _ALL}.isdisjoint(_names(_compiled(selector).parsed, at_root=True))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -84,13 +94,13 @@ def _compiled(selector: str) -> t.Any:
 
 
 def _names(node: t.Any, at_root: bool) -> t.Iterator[str]:
-    """The names that an expression looks up in the facts themselves, and not further down."""
+    """The names that an expression looks up in the facts themselves, and not further down; ``@`` where it takes all."""
     kind, children = node["type"], node.get("children", [])
-    if kind == "field":
-        yield from [node["value"]] if at_root else []
-    elif kind in _SCOPED or kind == "flatten":
-        yield from _names(children[0], at_root)
+    if kind in ("field", "current"):
+        yield from [node.get("value", _ALL)] if at_root else []
+    elif kind in _SCOPED:
         still = at_root and children[0]["type"] == "current"
+        yield from [] if still else _names(children[0], at_root)
         for child in children[1:]:
             yield from _names(child, still)
     elif kind != "expref":
