@@ -49,6 +49,7 @@ def build(given: Given, policy: Json | None = None) -> Site:
     for number, name in enumerate(given.controllers, 1):
         site.clocks[name] = MachineClock(since=clock.time - 10_000.0 * number)
     _servers(site, given)
+    cloud.projects = {server["tenant_id"]: "tenant" for server in nova.servers.values()}
     cloud.hypervisors = {name: host.hypervisor for name, host in given.hosts.items() if host.hypervisor}
     nova.on_start, nova.works = plant.start_guest, plant.works
     plant.ours = lambda vm, host: _is_at(nova, vm, host)

@@ -223,6 +223,25 @@ def delete(stage: Stage, what: t.Any, path: str) -> Act:
     return stage.told(f"{names(vms)}: deleted by its owner", act)
 
 
+def _readiness(stage: Stage, what: t.Any, path: str, is_ready: bool) -> Act:
+    vms = [one_of(vm, stage.site.nova.servers, path) for vm in listed(what)]
+
+    def act() -> None:
+        (stage.site.unready.difference_update if is_ready else stage.site.unready.update)(vms)
+
+    return stage.told(f"{names(vms)}: {'' if is_ready else 'not '}ready for those that wait, once running", act)
+
+
+def ready(stage: Stage, what: t.Any, path: str) -> Act:
+    """VMs answer those that ask whether they are ready."""
+    return _readiness(stage, what, path, True)
+
+
+def unready(stage: Stage, what: t.Any, path: str) -> Act:
+    """VMs do not answer those that ask whether they are ready."""
+    return _readiness(stage, what, path, False)
+
+
 def _flag(stage: Stage, what: t.Any, path: str, name: str, value: bool, told: str) -> Act:
     hosts = stage.hosts(what, path)
 
@@ -249,6 +268,6 @@ EVENTS: dict[str, Event] = {
     for function in (
         die, hang, go_on, crash, boot, power_loss, power_back, agent_stops, agent_starts, monitor_stops,
         monitor_starts, cut, heal, bus_fails, bus_heals, signals_late, control_plane, api, nova_clock_jumps, bmc,
-        evacuations, delete,
+        evacuations, delete, ready, unready,
     )
 }  # fmt: skip

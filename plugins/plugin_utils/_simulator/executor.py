@@ -107,6 +107,16 @@ class SimulatedWorld(RealWorld):
             self.site.reached("reserved_taken")
         return why_not
 
+    def start(self, server_id: str) -> None:
+        """The same, and it is logged."""
+        super().start(server_id)
+        name = self.site.nova.servers[server_id]["name"]
+        self.site.log.say(f"{self._machine}: {self.site.run_name(self._run.id)}: starts {name}")
+
+    def ready(self, how: Json, server: Json) -> str:
+        """What probes and tasks would say."""
+        return "nobody answers" if server["id"] in self.site.unready else ""
+
     def problems(self, server: Json) -> list[str]:
         """Ports and volumes."""
         return self.site.nova.problems(server)

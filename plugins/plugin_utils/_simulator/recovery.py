@@ -148,7 +148,8 @@ class Recovery:
         probes = host_evacuate._probes(work, self.site.topology)
         world = SimulatedWorld(self.site, self.machine, run, probes, lambda text: None)
         with self._kept(run):
-            Evacuation(world, work, Room.of_free(plan["room"]), Limits(**self.site.limits)).run()
+            limits = Limits(**self.site.limits, tier_timeout=float(self.site.policy["restart"]["tier_timeout"]))
+            Evacuation(world, work, Room.of_free(plan["room"]), limits).run()
         for host in hosts:
             run.step(_recovery.EVACUATED, host)
 

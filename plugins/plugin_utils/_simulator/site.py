@@ -54,6 +54,7 @@ class Site:
     :param decided: Gates that objected. :param booted: When hosts were booted last.
     :param late: Seconds that signals of monitors are on their way, by controller.
     :param traps: What happens when a machine reaches a step, once.
+    :param unready: VMs that are not ready for those that wait for them, although they run.
     :param homes: Where each VM was at first. :param running: VMs that ran then.
     """
 
@@ -80,6 +81,7 @@ class Site:
     clocks: dict[str, MachineClock] = dataclasses.field(default_factory=dict)
     board: dict[str, tuple[float, dict[str, str]]] = dataclasses.field(default_factory=dict)
     homes: dict[str, str] = dataclasses.field(default_factory=dict)
+    unready: set[str] = dataclasses.field(default_factory=set)
     running: set[str] = dataclasses.field(default_factory=set)
     decided: set[str] = dataclasses.field(default_factory=set)
     booted: dict[str, float] = dataclasses.field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import typing as t
 
 import pytest
@@ -423,7 +424,7 @@ def test_nothing_is_started_before_what_it_waits_for_is_ready_or_was_waited_for_
     starts, world = Starts(site), site.world()
     told(site, members, world)
     ready_at = dict(world.ready_at)
-    began = [site.clock.time - starts.began]
+    runs = [(0.0, math.inf)]
     world.crash_in = crash
     try:
         lines = site.recover(world, plan, parallel=parallel)
@@ -431,12 +432,13 @@ def test_nothing_is_started_before_what_it_waits_for_is_ready_or_was_waited_for_
         event("killed")
         world = site.world()
         world.ready_at = ready_at
-        began.append(site.clock.time - starts.began)
+        killed = site.clock.time - starts.began
+        runs = [(0.0, killed), (killed, math.inf)]
         lines = site.recover(world, parallel=parallel)
     assert world.unlawful == []
     assert {row["state"] for row in site.ledger.lines()} <= {"verified", "pending", "failed", "skipped"}
     assert all(line.state == "verified" for line in lines.values()), lines
-    check_order(site, plan, starts, ready_at, began)
+    check_order(plan, starts, ready_at, runs)
     for number, it in enumerate(members):
         off = it.state in ("stopped", "paused")
         assert site.where(f"vm{number}")[1] == ("stopped" if off else "active")
@@ -444,7 +446,7 @@ def test_nothing_is_started_before_what_it_waits_for_is_ready_or_was_waited_for_
         assert began_to_run == (0 if off else 1) or (off and newest < "2.95"), starts.at
 
 
-def check_order(site: Site, plan: Json, starts: Starts, ready_at: dict[str, float], began: list[float]) -> None:
+def check_order(plan: Json, starts: Starts, ready_at: dict[str, float], runs: list[tuple[float, float]]) -> None:
     """Against the plan only: when each had to be ready, and since when it may have been given up."""
     members: dict[str, list[Json]] = {}
     for line in plan["lines"]:
@@ -454,7 +456,7 @@ def check_order(site: Site, plan: Json, starts: Starts, ready_at: dict[str, floa
         if line["former"] != "running":
             continue
         at = starts.at[line["id"]][0]
-        patience = min(at - start for start in began if start <= at)  # since the run that has started it began
+        patience = max(min(at, end) - begin for begin, end in runs if begin <= at)  # of the run that gave it its turn
         for other in (it for key in line["waits"] for it in members[key]):
             up = starts.at[other["id"]][0]
             how = other["awaited"]["is"]
