@@ -124,7 +124,7 @@ def journal_facts(
     return {
         "kind": kind,
         "orders": known["orders"],
-        "answers": _recovery.answers(journal, scope, places, policy["ask"]["answer_valid"]),
+        "answers": _recovery.answers(journal, scope, places, policy["ask"]["answer_valid"], together=False),
         "segments": {it: topology["segments"].get(it) or {} for it in sorted(_segments(hosts, mine))},
         "hosts": _with_incidents(journal, scope, kind, hosts, told),
         "places": {it: _place(it, told.get(it), incidents.get(it), history[it]) for it in wanted},

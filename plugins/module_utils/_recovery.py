@@ -13,7 +13,8 @@ import typing as t
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _gates, _order_words
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.holder import is_alive
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.holder import is_alive, words
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.notices import EVERYBODY
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.orders import in_force
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import (
     HOST,
@@ -174,8 +175,11 @@ def _fence_check(check: Json | None) -> Json:
     return {"check": check["result"], "age": check["age"], "said": check["said"]} if check else {"check": None}
 
 
-def answers(journal: Journal, scope: str, suspects: t.Sequence[str], valid: float) -> list[Json]:
-    """Fresh answers to questions about these suspects and no fewer; the gates compare what was asked."""
+def answers(journal: Journal, scope: str, suspects: t.Sequence[str], valid: float, together: bool = True) -> list[Json]:
+    """Fresh answers to questions about these suspects; the gates compare what was asked.
+
+    :param together: Only where it was asked about all of them, and no fewer.
+    """
     found = journal.questions_about(scope, suspects) if suspects else []
     fresh = [it for it in found if it["state"] == "answered" and it["answer_age"] <= valid]
     return [
@@ -184,7 +188,7 @@ def answers(journal: Journal, scope: str, suspects: t.Sequence[str], valid: floa
             "by": it["answered_by"], "why": it["answer_reason"],
         }
         for it in fresh
-        if set(suspects) <= set((it["plan"] or {}).get("hosts", []))
+        if not together or set(suspects) <= set((it["plan"] or {}).get("hosts", []))
     ]  # fmt: skip
 
 
@@ -317,8 +321,8 @@ def hold(journal: Journal, run_id: str, host: str, reason: str) -> None:
         elif entry["host"] == host:
             proof = journal.certificate(run_id, host)
             fenced = proof is not None and proof["run_id"] == run_id and proof["state"] == "valid"
-            words = reason if fenced or reason.startswith(_NOT_FENCED) else f"{_NOT_FENCED}: {reason}"
-            release(journal, run_id, entry, "held", words, again=not fenced)
+            why = reason if fenced or reason.startswith(_NOT_FENCED) else f"{_NOT_FENCED}: {reason}"
+            release(journal, run_id, entry, "held", why, again=not fenced)
 
 
 def release(journal: Journal, run_id: str, entry: Json, state: str, reason: str, again: bool = False) -> None:
@@ -342,6 +346,31 @@ def _release_claim(journal: Journal, run_id: str, at: str) -> None:
     claim = claim_of(run["kind"], at)
     if not any(it["outcome"] is None and claim_of(run["kind"], it["host"]) == claim for it in run["hosts"]):
         claims.release(journal, run_id, [claim])
+
+
+def close(journal: Journal, incident_id: str, by: str, reason: str) -> bool:
+    """End an incident because a person says so; tell whether it had not ended.
+
+    :raises RecoveryError: There is none, or a run may be at work on it.
+    """
+    found = journal.incidents(id=incident_id)
+    if not found:
+        raise RecoveryError(f"There is no incident {incident_id}. recovery_run_info shows which have not ended.")
+    incident = found[0]
+    at = place(incident["host"], incident["object"])
+    for claim in claims.taken(journal, incident["scope"]):
+        same = (claim["kind"], claim["host"]) == (incident["kind"], claim_of(incident["kind"], at))
+        if same and is_alive(claim["holder"] or {}) is not False:
+            raise RecoveryError(
+                f"Incident {incident_id} was not closed: run {claim['run_id']} of {words(claim['holder'])} is at work "
+                f"on {at}. Wait for its end, or end that process; then close it."
+            )
+    told = f"{by} has closed it: {reason}"
+    if not journal.set_incident(incident_id, "closed", told):
+        return False
+    body = {**{key: incident[key] for key in ("host", "kind", "object")}, "reason": told}
+    journal.add_notice(incident["scope"], EVERYBODY, "incident_closed", body, incident_id)
+    return True
 
 
 def finish(journal: Journal, run_id: str) -> Json:

@@ -24,7 +24,9 @@ extends_documentation_fragment:
   - openstack_ha.recovery.journal
 options:
   hosts:
-    description: The hosts whose questions are answered, by any of their names. All or none are answered.
+    description:
+      - The hosts whose questions are answered, by any of their names; of VMs and units C(HOST/OBJECT), as it was asked.
+      - All or none are answered.
     type: list
     elements: str
     required: true
@@ -82,6 +84,7 @@ questions:
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Json, connect
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.options import JOURNAL_SPEC
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import host_of, object_of, place
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._names import HostNames
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
@@ -144,7 +147,8 @@ def _resolve(params: Json) -> list[str]:
         return sorted(set(params["hosts"]))
     known = params["topology"]["hosts"]
     names = HostNames({host: facts.get("hypervisor_hostname") for host, facts in known.items()})
-    return sorted({names.resolve(name, "hosts") for name in params["hosts"]})
+    # Of a VM or a unit the host is a name that may be short; the rest is as it was asked.
+    return sorted({place(names.resolve(host_of(name), "hosts"), object_of(name)) for name in params["hosts"]})
 
 
 TASK = Task(

@@ -23,6 +23,8 @@ description:
     stays on record with the time of the next attempt, see M(openstack_ha.recovery.recovery_run_info).
   - With O(state=done), says of units of hosts how the run has ended for them.
   - With O(state=closed), journals the outcome, releases the claims, and returns the report of the run.
+  - With O(state=closed) and O(incident), ends an incident that no run is at work on, because a person says so. What its
+    monitor goes on to say about it is no news then; when it fails anew, that is another incident.
   - In check mode nothing is claimed or journaled; the verdict is returned all the same, with what every gate says, also
     those after the one that decides.
 extends_documentation_fragment:
@@ -87,6 +89,14 @@ options:
     description: How it ended. Needed with O(state=done).
     type: str
     choices: [recovered, partial]
+  incident:
+    description:
+      - The id of an incident that is to be ended with O(state=closed), see
+        M(openstack_ha.recovery.recovery_run_info). Needs O(closed_by) and O(reason).
+    type: str
+  closed_by:
+    description: Who ends the O(incident).
+    type: str
   answer:
     description: A person's answer to the verdict V(ask). Needs O(answered_by) and O(answer_reason).
     type: str
@@ -146,11 +156,18 @@ EXAMPLES = r"""
   openstack_ha.recovery.recovery_run:
     state: closed
     run_id: "{{ run.run_id }}"
+
+- name: End an incident about which nothing more is to be done
+  openstack_ha.recovery.recovery_run:
+    state: closed
+    incident: 3f0c4b6e-6d2c-4b57-9d5b-0a4f3a3d7f10
+    closed_by: alice
+    reason: its owner has rebuilt it
 """
 
 RETURN = r"""
 run_id:
-  description: Id of the run. Null in check mode.
+  description: Id of the run. Null in check mode, and with O(incident).
   returned: success
   type: str
 hosts:
@@ -231,6 +248,8 @@ def run(call: Call) -> Result:
         if call.params["kind"] != HOST:
             return _open_objects_checked(call) if call.check_mode else _open_places(call)
         return _open_checked(call) if call.check_mode else _open(call)
+    if call.params["incident"]:
+        return _close_incident(call)
     if call.check_mode or not call.params["run_id"]:
         return {"changed": call.check_mode, "run_id": call.params["run_id"]}
     # A host is held beside others of its run, whose claims may be released at this moment.
@@ -247,6 +266,17 @@ def run(call: Call) -> Result:
                 _recovery.hold(recovery.journal, recovery.id, host, call.params["reason"])
             return {"changed": True, "run_id": recovery.id}
         return {"changed": True, "run_id": recovery.id, "report": _recovery.finish(recovery.journal, recovery.id)}
+
+
+def _close_incident(call: Call) -> Result:
+    """End an incident by hand."""
+    incident, by, reason = (call.params[key] for key in ("incident", "closed_by", "reason"))
+    if call.params["state"] != "closed" or not (by and by.strip() and reason and reason.strip()):
+        raise ConfigError("incident: is ended with state=closed, and with closed_by and reason: others want to know.")
+    with open_journal(call.params["journal_url"], create=False) as journal:
+        if call.check_mode:
+            return {"changed": bool(journal.unended_incidents(id=incident)), "run_id": None}
+        return {"changed": _recovery.close(journal, incident, by, reason), "run_id": None}
 
 
 def _open_checked(call: Call) -> Result:
@@ -516,6 +546,8 @@ TASK = Task(
         "segments_hash": {"type": "str"},
         "reason": {"type": "str"},
         "outcome": {"type": "str", "choices": ["recovered", "partial"]},
+        "incident": {"type": "str"},
+        "closed_by": {"type": "str"},
         "answer": {"type": "str", "choices": ["recover", "hold"]},
         "answered_by": {"type": "str"},
         "answer_reason": {"type": "str"},
@@ -535,6 +567,7 @@ TASK = Task(
             ("state", "held", ["run_id", "hosts", "reason"]),
             ("state", "done", ["run_id", "hosts", "reason", "outcome"]),
         ],
+        "mutually_exclusive": [("incident", "run_id")],
         "required_together": [("answer", "answered_by", "answer_reason")],
     },
 )

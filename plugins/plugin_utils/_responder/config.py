@@ -117,7 +117,7 @@ _HEARTBEAT = _section(
 _RUNS = _section(
     "How recovery runs are started.",
     directory=_path("Where they leave their artifacts.", "/var/lib/openstack_ha/runs"),
-    keep_days=_number("Artifacts of older runs are removed; never those of an open incident.", "days", 90, 1, 36500),
+    keep_days=_number("Older artifacts and signals are removed, if their incident has ended.", "days", 90, 1, 36500),
     keep_count=_number("So many runs are kept at most.", "runs", 1000, 1, 1000000),
     warm=_flag("Whether Ansible is kept loaded, so that a run starts at once.", True),
     timeout=_seconds("A run that takes longer is cancelled.", 7200, 60, 7 * _DAY),

@@ -61,6 +61,8 @@ _RIPE = 2.5
 _SIGHT_EVERY = 5.0
 #: Seconds of doubt after which people are told of a host that is held.
 _TELL_HELD = 60.0
+#: Seconds after the start, and between two times, that old signals are looked for.
+_PRUNE_FIRST, _PRUNE_EVERY = 60.0, 3600.0
 #: Answers of probes and of Nova that a decision is made from are never older than this and the silence of a host.
 _OLD = 1.0
 
@@ -88,6 +90,7 @@ class Parts:
     :param responders: The names of all. :param me: The holder that stands for this process in the journal.
     :param tell: Tells people: event, body, ids of incident and run. :param spawn: Runs a function in a thread.
     :param look: Seconds between two questions to Nova while all is well. :param lease: Seconds of new claims.
+    :param keep_days: How long signals are kept about which nothing goes on.
     """
 
     scope: str
@@ -106,6 +109,7 @@ class Parts:
     lease: float
     look: float
     spawn: Spawn
+    keep_days: float = 90.0
 
 
 class Loop:
@@ -124,6 +128,7 @@ class Loop:
         self._sighted: set[str] | None = None
         self._sighted_at = 0.0
         self._looked_back = False
+        self._prune_at = parts.clock() + _PRUNE_FIRST
         self._inbox: queue.SimpleQueue[t.Callable[[], None]] = queue.SimpleQueue()
         self._wake = threading.Event()
         self._lock = threading.RLock()
@@ -206,6 +211,7 @@ class Loop:
         scene = self._scene(site)
         self._observe(scene)
         self._sight(scene)
+        self._prune_sometimes()
         self._claimed.look()
         self.parts.metrics.journaled(self.parts.journal, self.parts.scope)
         undecided = self.correlator.undecided()
@@ -560,6 +566,22 @@ class Loop:
         view = {**scene.heard.view(scene.site.hosts()), "interval": INTERVAL}
         decided = self.parts.health.look_succeeded
         self.parts.journal.observe(self.parts.scope, self.parts.name, self.parts.me, view, decided)
+
+    def _prune_sometimes(self) -> None:
+        """Old signals go, as old artifacts do; no look waits for it."""
+        now = self.parts.clock()
+        if now >= self._prune_at:
+            self._prune_at = now + _PRUNE_EVERY
+            self.parts.spawn("prune signals", self._prune)
+
+    def _prune(self) -> None:
+        try:
+            gone = self.parts.journal.prune_signals(self.parts.scope, self.parts.keep_days)
+        except RecoveryError as error:
+            self.parts.say(f"old signals could not be removed: {error.message}")
+        else:
+            if gone:
+                self.parts.say(f"{gone} signals older than {self.parts.keep_days:g} days were removed")
 
     def _look_back(self, site: Site) -> None:
         """Once: whom a former process heard, and of whose agents it has journaled that they were armed."""

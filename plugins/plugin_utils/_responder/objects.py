@@ -43,7 +43,7 @@ KINDS = (INSTANCE, PROCESS, NETWORK)
 #: Seconds that are given to what fails together on a host to be told together.
 GATHER, GATHER_MOST = 0.3, 1.0
 #: Seconds until the next look at what got this verdict, where the verdict does not say; and after trouble.
-_LOOKS = {"hold": 10.0, "ask": 60.0, "alert": 60.0}
+_LOOKS = {"hold": 10.0, "ask": 10.0, "alert": 60.0}
 _AGAIN, _REFUSED = 5.0, 30.0
 _LONGEST = 3600.0
 #: Verdicts that are journaled at once, with what they were made from.

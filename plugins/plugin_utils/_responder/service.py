@@ -105,6 +105,7 @@ class Service:
             say=say,
             clock=self._clock,
             lease=self.config.runs["lease"],
+            keep_days=self.config.runs["keep_days"],
             look=self.config.look,
             spawn=spawn,
         )

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _recovery, _run
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import Paused, RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import LeaseLost, Paused, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims, holder
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import ClaimHeld
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import defaults
 
@@ -174,3 +175,152 @@ def test_a_storm_is_kept_for_the_next_decision(journal: Journal) -> None:
     assert facts(journal, "cmp03")["storm"]["silent_for"] is not None
     _recovery.note_storm(journal, "R", {**snapshot, "hosts": {}}, defaults())
     assert facts(journal, "cmp03")["storm"]["ended_ago"] is not None
+
+
+# -- runs about VMs, units and networks ----------------------------------------------------------------------------
+
+VMS = ("cmp03/vm-1", "cmp03/vm-2")
+
+
+def about(journal: Journal, kind: str, *places: str, **more: t.Any) -> dict[str, t.Any]:
+    me = holder.describe(monotonic=0.0, **more)
+    return _recovery.begin(journal, "R", dict.fromkeys(places, "rack1"), me, 60.0, lambda message: None, kind)
+
+
+def verdict(word: str, **more: t.Any) -> dict[str, t.Any]:
+    return {"verdict": word, "gate": "limits", "reason": word, "look_again": None, "reaction": None, **more}
+
+
+def decide_objects(journal: Journal, run: dict[str, t.Any], *words: str) -> list[str]:
+    places = [entry["host"] for entry in run["hosts"]]
+    verdicts = {place: verdict(word) for place, word in zip(places, words)}
+    return _recovery.decide_objects(journal, run["id"], verdicts, {"orders": []}, defaults())
+
+
+def states(journal: Journal, kind: str = "instance") -> list[str]:
+    return [incident["state"] for incident in by_object(journal, kind)]
+
+
+def by_object(journal: Journal, kind: str = "instance") -> list[dict[str, t.Any]]:
+    return sorted(journal.incidents(kind=kind), key=lambda incident: str(incident["object"]))
+
+
+def test_the_claims_of_vms_and_of_their_host_have_nothing_to_do_with_each_other(journal: Journal) -> None:
+    vms, host = about(journal, "instance", *VMS), begin(journal, "cmp03")
+    assert {(it["host"], it["run_id"]) for it in claims.taken(journal, "R")} == {
+        ("cmp03", host["id"]), (VMS[0], vms["id"]), (VMS[1], vms["id"]),
+    }  # fmt: skip
+    assert facts(journal, "cmp04")["in_flight"] == ["cmp03"]
+    _recovery.finish(journal, host["id"])
+    journal.set_incident(vms["hosts"][0]["incident_id"], "recovering")
+    assert facts(journal, "cmp04")["in_flight"] == []
+
+
+@pytest.mark.parametrize("kind", ["process", "network"])
+def test_a_run_that_acts_on_a_host_claims_the_host(journal: Journal, kind: str) -> None:
+    run = about(journal, kind, "cmp03/a" if kind == "process" else "cmp03")
+    with pytest.raises(ClaimHeld, match=run["id"]):
+        begin(journal, "cmp03")
+    assert facts(journal, "cmp04")["in_flight"] == [], "nothing is fenced there"
+
+
+def test_each_vm_has_its_verdict_and_those_that_are_left_alone_are_let_go(journal: Journal) -> None:
+    run = about(journal, "instance", *VMS, "cmp03/vm-3", "cmp03/vm-4")
+    assert decide_objects(journal, run, "recover", "hold", "alert", "ignore") == [VMS[0]]
+    assert states(journal) == ["recovering", "held", "open", "closed"]
+    assert [it["host"] for it in claims.taken(journal, "R")] == [VMS[0]]
+    (journaled,) = journal.verdicts(run["id"])
+    assert journaled["result"][VMS[1]]["verdict"] == "hold"
+
+
+def test_what_is_to_be_asked_about_a_vm_is_asked_about_it_alone(journal: Journal) -> None:
+    run = about(journal, "instance", *VMS)
+    decide_objects(journal, run, "ask", "recover")
+    (question,) = journal.open_questions("R")
+    assert question["host"] == VMS[0]
+    assert journal.questions_about("R", ["cmp03"]) == [], "nothing is asked about its host"
+    journal.answer_question(question["id"], "recover", "al", "seen")
+    (answer,) = _recovery.answers(journal, "R", [VMS[0], "cmp03/vm-9"], 60.0, together=False)
+    assert (answer["host"], answer["verdict"]) == (VMS[0], "recover")
+
+
+def test_a_run_ends_for_each_vm_as_its_executor_has_said(journal: Journal) -> None:
+    run = about(journal, "instance", *VMS, "cmp03/vm-3", "cmp03/vm-4")
+    decide_objects(journal, run, "recover", "recover", "recover", "hold")
+    journal.set_run_host(run["id"], VMS[0], "recovered", "restarted")
+    journal.set_run_host(run["id"], VMS[1], "partial", "it died again")
+    report = _recovery.finish(journal, run["id"])
+    assert [entry["outcome"] for entry in report["hosts"]] == ["recovered", "partial", "partial", "held"]
+    assert states(journal) == ["recovered", "partial", "partial", "held"]
+    assert [incident["attempts"] for incident in by_object(journal)] == [0, 1, 1, 0]
+    assert by_object(journal)[2]["reason"] == "the run ended before this was done"
+    assert (report["run"]["state"], claims.taken(journal, "R")) == ("closed", [])
+
+
+def test_a_vm_that_a_run_gives_up_is_tried_again_by_itself_and_needs_no_fencing(journal: Journal) -> None:
+    run = about(journal, "instance", *VMS)
+    decide_objects(journal, run, "recover", "recover")
+    _recovery.hold(journal, run["id"], VMS[0], "Nova refused")
+    (held,) = journal.retries("R", kind="instance")
+    assert (held["reason"], held["attempts"]) == ("Nova refused", 1)
+    assert [it["host"] for it in claims.taken(journal, "R")] == [VMS[1]]
+
+
+def test_the_claim_on_a_host_is_kept_while_one_of_its_units_is_worked_on(journal: Journal) -> None:
+    run = about(journal, "process", "cmp03/a", "cmp03/b")
+    _recovery.hold(journal, run["id"], "cmp03/a", "no")
+    assert [it["host"] for it in claims.taken(journal, "R")] == ["cmp03"]
+    _run.Run(journal, run["id"]).check()
+    _recovery.hold(journal, run["id"], "cmp03/b", "no")
+    assert claims.taken(journal, "R") == []
+
+
+@pytest.mark.parametrize(("opened", "outcome", "state"), [
+    ({"opened_by": "ctl1"}, "recovered", "held"), ({}, "recovered", "recovered"), ({}, "partial", "held"),
+])  # fmt: skip
+def test_a_network_is_lost_until_it_is_back_where_somebody_watches_for_that(
+    journal: Journal, opened: dict[str, str], outcome: str, state: str
+) -> None:
+    run = about(journal, "network", "cmp03", **opened)
+    decide_objects(journal, run, "recover")
+    journal.set_run_host(run["id"], "cmp03", outcome, None)
+    _recovery.finish(journal, run["id"])
+    assert states(journal, "network") == [state]
+    assert len(journal.retries("R", kind="network")) == (outcome == "partial")
+
+
+def test_a_dead_process_leaves_its_vms_to_the_next_run_of_that_kind(journal: Journal) -> None:
+    dead = {**holder.describe(monotonic=0.0), "pid_start": 1}
+    old = _recovery.begin(journal, "R", {VMS[0]: None}, dead, 60.0, lambda message: None, "instance")
+    new = about(journal, "instance", VMS[0])
+    assert (new["resumes"], journal.run(old["id"])["state"]) == (old["id"], "abandoned")
+    assert new["hosts"][0]["incident_id"] == old["hosts"][0]["incident_id"]
+
+
+def test_who_finds_that_a_host_is_dead_ends_what_others_do_for_its_units_and_networks(journal: Journal) -> None:
+    drain, vm = about(journal, "network", "cmp03"), about(journal, "instance", VMS[0])
+    decide_objects(journal, drain, "recover")
+    lease = _run.Run(journal, drain["id"]).lease
+    lease.renew()
+    assert _recovery.revoke(journal, "R", ["cmp03", "cmp04"], "it is dead") == [drain["id"]]
+    with pytest.raises(LeaseLost):
+        lease.renew()
+    assert (states(journal, "network"), journal.run(drain["id"])["state"]) == (["held"], "closed")
+    assert journal.run(vm["id"])["state"] == "open"
+    begin(journal, "cmp03")
+
+
+def test_a_person_ends_an_incident_unless_a_run_is_at_work_on_it(journal: Journal) -> None:
+    run = about(journal, "instance", VMS[0])
+    decide_objects(journal, run, "recover")
+    incident = run["hosts"][0]["incident_id"]
+    with pytest.raises(RecoveryError, match=f"was not closed: run {run['id']} of .* is at work on {VMS[0]}"):
+        _recovery.close(journal, incident, "al", "rebuilt")
+    _recovery.finish(journal, run["id"])
+    assert _recovery.close(journal, incident, "al", "rebuilt")
+    assert not _recovery.close(journal, incident, "al", "rebuilt")
+    assert journal.incidents()[0]["reason"] == "al has closed it: rebuilt"
+    (notice,) = journal.notices()
+    assert (notice["target"], notice["event"], notice["incident_id"]) == ("*", "incident_closed", incident)
+    with pytest.raises(RecoveryError, match="There is no incident nonsense"):
+        _recovery.close(journal, "nonsense", "al", "x")

@@ -67,3 +67,25 @@ def test_many_are_opened_at_once_and_those_that_go_on_are_found(journal: Journal
     assert (first["object"], first["state"], first["segment"]) == ("vm-1", "open", "rack1")
     assert len(journal.incidents()) == 2
     assert journal.open_incidents("R", []) == []
+
+
+def test_many_incidents_are_closed_at_once_each_for_its_reason(journal: Journal) -> None:
+    ids = [journal.open_incident("cmp01", "R", None, "instance", f"vm-{number}")["id"] for number in range(3)]
+    journal.set_incident(ids[0], "recovered")
+    assert journal.close_incidents(dict(zip(ids, "abc"))) == ids[1:]
+    assert [it["reason"] for it in journal.incidents(state="closed")] == ["b", "c"]
+    assert journal.close_incidents({}) == []
+
+
+def test_what_goes_on_tells_its_age_and_when_it_is_due(journal: Journal) -> None:
+    for number in range(2):
+        incident = journal.open_incident("cmp01", "R", None, "instance", f"vm-{number}")["id"]
+    journal.hold_incident(incident, "later", 2, 30.0)
+    first, second = journal.unended_incidents()
+    assert (first["due_in"], 0 <= first["age"] < 60) == (0.0, True)
+    assert 0 < second["due_in"] <= 30
+    assert journal.retries("R") == [], "only hosts are fenced again"
+    assert len(journal.retries("R", kind="instance")) == 1
+    journal.set_incident(incident, "held", "its VMs were moved away", attempts=0)
+    (again,) = [it for it in journal.unended_incidents() if it["id"] == incident]
+    assert (again["due_in"], again["attempts"]) == (0.0, 0)

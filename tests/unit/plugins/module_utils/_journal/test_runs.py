@@ -110,3 +110,44 @@ def test_open_runs_of_a_region_are_listed_with_their_hosts(journal: Journal, new
     open_, _check = new_run("cmp01", "cmp03"), new_run("cmp03", check_mode=True)
     assert journal.open_runs("R") == [open_]
     assert journal.open_runs("S") == []
+
+
+def about(journal: Journal, kind: str, *places: str) -> dict[str, t.Any]:
+    entries = []
+    for it in places:
+        host, _slash, object_ = it.partition("/")
+        entries.append({"host": it, "incident_id": journal.open_incident(host, "R", None, kind, object_)["id"]})
+    return journal.open_run(entries, {"pid": 1}, kind=kind)
+
+
+def test_a_run_is_about_hosts_unless_it_says_what_it_is_about(journal: Journal, new_run: NewRun) -> None:
+    host, vm = new_run("cmp01"), about(journal, "instance", "cmp01/vm-1")
+    assert [run["kind"] for run in (host, vm)] == ["host", "instance"]
+    assert [run["id"] for run in journal.unfinished_runs("cmp01")] == [host["id"]]
+    assert [run["id"] for run in journal.unfinished_runs("cmp01/vm-1", kind="instance")] == [vm["id"]]
+    assert journal.unfinished_runs("cmp01", kind="network") == []
+
+
+def test_when_a_place_was_recovered_is_known_place_by_place_and_kind_by_kind(journal: Journal) -> None:
+    first = about(journal, "instance", "cmp01/vm-1", "cmp01/vm-2", "cmp01/vm-3")
+    for place, outcome in (("cmp01/vm-1", "recovered"), ("cmp01/vm-2", "partial"), ("cmp01/vm-3", "held")):
+        journal.set_run_host(first["id"], place, outcome)
+    places = ["cmp01/vm-1", "cmp01/vm-2", "cmp01/vm-3"]
+    history = journal.recoveries_of("R", "instance", places, 60.0)
+    assert [len(history[place]) for place in places] == [1, 1, 0], "what was given up was not touched"
+    assert 0 <= history["cmp01/vm-1"][0] < 60
+    assert journal.recoveries_of("R", "instance", places, -1.0)["cmp01/vm-1"] == []
+    assert journal.recoveries_of("S", "instance", places, 60.0)["cmp01/vm-1"] == []
+    assert journal.recoveries_of("R", "process", places, 60.0)["cmp01/vm-1"] == []
+    last = journal.last_recoveries("R", "instance", places)
+    assert {place: it["run_id"] for place, it in last.items()} == {"cmp01/vm-1": first["id"]}
+
+
+def test_of_several_recoveries_of_a_place_the_last_one_is_found(journal: Journal) -> None:
+    runs = []
+    for _time in range(3):
+        runs.append(about(journal, "instance", "cmp01/vm-1"))
+        journal.set_run_host(runs[-1]["id"], "cmp01/vm-1", "recovered")
+    assert journal.last_recoveries("R", "instance", ["cmp01/vm-1"])["cmp01/vm-1"]["run_id"] == runs[-1]["id"]
+    history = journal.recoveries_of("R", "instance", ["cmp01/vm-1"], 60.0)["cmp01/vm-1"]
+    assert (len(history), history) == (3, sorted(history))

@@ -10,7 +10,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import signals
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import rows, schema, signals
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
 
@@ -178,3 +178,43 @@ def test_who_is_overtaken_again_and_again_asks_the_sender_to_try_later(
     monkeypatch.setattr(signals._Batch, "_write", overtaken)
     with pytest.raises(JournalError, match="Send the signals again"):
         accept(journal, said())
+
+
+def test_signals_that_wait_are_found_by_kind(journal: Journal) -> None:
+    accept(journal, said(), said(kind="host", object="", type="openstack_ha.host.unreachable"))
+    assert [it["kind"] for it in journal.undecided_signals("R", kind="host")] == ["host"]
+    assert [it["kind"] for it in journal.undecided_signals("R", but="host")] == ["instance"]
+
+
+def _old(journal: Journal, *objects: str) -> None:
+    """They were heard three days ago, and not since."""
+    table, past = schema.table("signals"), rows.now(-3 * 86400.0)
+    change = table.update().where(table.c.object.in_(objects)).values(received_at=past, repeated_at=past)
+    journal.database.write(lambda connection: connection.execute(change))
+
+
+def test_what_nobody_has_said_for_long_goes_unless_it_is_about_what_goes_on(journal: Journal) -> None:
+    names = ("undecided", "ended", "going on", "new", "about nothing")
+    accept(journal, *(said(object=name) for name in names))
+    by_name = {it["object"]: it["id"] for it in journal.signals()}
+    for name in ("ended", "going on"):
+        incident = journal.open_incident("cmp03", "R", None, "instance", name)["id"]
+        journal.decide_signals([by_name[name]], "alert", None, "x", incident)
+        if name == "ended":
+            journal.set_incident(incident, "closed")
+    journal.decide_signals([by_name["new"], by_name["about nothing"]], "ignore", None, "x")
+    _old(journal, *(name for name in names if name != "new"))
+    assert journal.prune_signals("R", 4) == 0
+    assert journal.prune_signals("S", 2) == 0
+    assert journal.prune_signals("R", 2, limit=1) == 1
+    assert journal.prune_signals("R", 2) == 1
+    assert sorted(it["object"] for it in journal.signals()) == ["going on", "new", "undecided"]
+
+
+def test_what_is_still_repeated_is_not_old(journal: Journal) -> None:
+    accept(journal, said())
+    (first,) = journal.signals()
+    journal.decide_signals([first["id"]], "ignore", None, "x")
+    _old(journal, "vm-1")
+    accept(journal, said())
+    assert journal.prune_signals("R", 2) == 0
