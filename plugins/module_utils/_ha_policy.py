@@ -91,7 +91,7 @@ class Protection:
     :param priority: 0 to 1000; higher ones first. :param group: Its restart group. :param after: Groups before it.
     :param ready: When it counts as ready, see :func:`_restart_order.read_ready`.
     :param local_disk_loss: Whether its local disks may be lost. :param deadline: Seconds its owner has (notify).
-    :param otherwise: The method after that. :param because: Who decided whether it is protected, and what was amiss.
+    :param otherwise: The method after that. :param because: Who decided whether it is protected, and who could not.
     :param said_by: The level and source of each key that somebody spoke about.
     :param notes: What could not be understood, or contradicts itself, where it would have mattered.
     :param unread: What could not be read, and might have decided whether it is protected.
@@ -152,7 +152,7 @@ def _protection(winners: dict[str, Winner], words: Words) -> Protection:
     return Protection(
         protected,
         **values,
-        because="; ".join([who.source, *notes]),
+        because="; ".join([who.source, *who.notes]),
         said_by={key: {"level": it.level, "source": it.source} for key, it in winners.items() if it.level},
         notes=tuple(notes),
         unread=tuple(word.source for word in words if word.unread and _finer(word.level, who.level)),

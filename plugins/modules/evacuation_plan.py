@@ -95,7 +95,7 @@ lines:
     otherwise: {description: 'With V(notify), the method after RV(lines[].deadline).', type: str}
     deadline: {description: 'With V(notify), the seconds that its owner has.', type: float}
     because:
-      description: Who says whether it is protected, and what in the policy contradicts itself or is not understood.
+      description: Who says whether it is protected, and who finer contradicts itself or is not understood.
       type: str
     local_disk_loss: {description: Whether what is on its local disks may be lost., type: bool}
     group: {description: 'Its restart group, as the policy says.', type: str}

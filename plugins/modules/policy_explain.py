@@ -99,7 +99,7 @@ otherwise:
   returned: success
   type: str
 because:
-  description: Who says whether it is protected, and what is amiss.
+  description: Who says whether it is protected, and who finer contradicts itself or is not understood.
   returned: success
   type: str
   sample: flavor extra specs openstack_ha:protect=false

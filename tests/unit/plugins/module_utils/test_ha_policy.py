@@ -333,7 +333,9 @@ def test_priority_is_the_finest_number_from_0_to_1000(
     it = decide(metadata, specs, **segment)
     assert it.priority == priority
     bad = [value for value in (*metadata.values(), *specs.values()) if value not in ("0", "700", "1000")]
-    assert all(f"{PRIORITY}={value!r} is not understood" in it.because for value in bad)
+    assert len(it.notes) == len(bad)
+    assert all(f"{PRIORITY}={value!r} is not understood" in note for value, note in zip(bad, it.notes))
+    assert "understood" not in it.because
 
 
 ANY_KEY = st.sampled_from([f"openstack_ha:{key}" for key in (*KEYS, "x", "")] + [MASAKARI, "evacuable", "x"])
@@ -447,6 +449,7 @@ def test_a_selector_that_cannot_be_evaluated_for_a_vm_is_told() -> None:
     found = protection(vm(image=None), rules, {})
     assert found.protected
     assert "ha.vms[0] when=" in found.because
+    assert "is not understood" in found.because
 
 
 def test_the_refusal_says_why_nothing_is_done() -> None:
