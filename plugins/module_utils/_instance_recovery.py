@@ -28,7 +28,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._instance_co
     View,
     World,
 )
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._instances_gates import EITHER, ELSEWHERE
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._instances_gates import EITHER, ELSEWHERE, MOVING
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.states import LINE_UNDER_WAY
 
 #: What Nova is asked for, by our word: the body of the server action.
@@ -43,8 +43,6 @@ STEPS: dict[str, t.Callable[[t.Optional[str]], Json]] = {
     "offload": lambda _target: {"shelveOffload": None},
     "unshelve": lambda target: {"unshelve": {"host": target}},
 }
-#: Steps in which a VM may be on its new host, or on none.
-_MOVING = ("migrate", "confirm", "shelve", "offload", "unshelve")
 _STARTING = ("start", "hard_reboot", "unshelve")
 #: Troubles of VMs that would not hear that they are to shut down.
 _HANG = ("panicked", "watchdog", "guest_silent", "io_error")
@@ -274,7 +272,7 @@ class Recovery:
         host, state = server["OS-EXT-SRV-ATTR:host"], server["OS-EXT-STS:vm_state"]
         if host == self._line.host and state in ("active", "stopped", "error"):
             return False
-        if self._step not in (*_MOVING, "start") or not self._line.facts.get("target"):
+        if self._step not in (*MOVING, "start") or not self._line.facts.get("target"):
             where = state if host in (None, self._line.host) else f"on {host}"
             raise Ended("skipped", "recovered", f"somebody else is at it: it is {where} now")
         return True

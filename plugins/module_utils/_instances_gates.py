@@ -14,6 +14,7 @@ import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates_scene import OPERATOR, Objection
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._ha_policy import Protection, protection
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.states import LINE_UNDER_WAY
 
 Json = t.Dict[str, t.Any]
 Facts = t.Mapping[str, t.Any]
@@ -38,12 +39,20 @@ _OWNERS = {
 }
 _GONE = ("shelved", "shelved_offloaded", "soft-delete", "deleted", "building", "suspended")
 _DELETING = ("deleting", "soft-deleting")
+#: Steps of a run in which a VM may be on its new host, or on none.
+MOVING = ("migrate", "confirm", "shelve", "offload", "unshelve")
 _BUSY_LOOK = 5.0
 _SOURCE_LOOK = 5.0
 #: A VM that hangs in a task for longer is nothing that ends by itself.
 _BUSY_MOST = 900.0
 #: Actions of a watchdog that end the hang; the hypervisor has done them.
 _DONE_BY_HYPERVISOR = ("reset", "poweroff", "shutdown")
+
+
+def is_moving(begun: Facts | None) -> bool:
+    """Whether a run that did not end was moving a VM: only a run can go on with that, or end it."""
+    step = (begun or {}).get("step")
+    return bool(begun and begun["state"] in LINE_UNDER_WAY and begun.get("target")) and step in (*MOVING, "start")
 
 
 class Case:
@@ -71,6 +80,11 @@ class Case:
     def word(self) -> str:
         """What its monitor says: ``crashed``, ``io_error``, …; empty when only a person says that it has failed."""
         return str(self.facts.get("type") or "").rpartition(".")[2]
+
+    @property
+    def moving(self) -> bool:
+        """Whether an earlier run has it on its way to another host."""
+        return is_moving(self.facts.get("begun"))
 
     @property
     def age(self) -> float:
@@ -133,14 +147,14 @@ def known(case: Case) -> Objection | None:
         return Objection("hold", "Nova has not told what it knows of it", _BUSY_LOOK, unknown=True)
     if not case.server:
         return Objection("ignore", "Nova knows no such VM: it was deleted, or it is none of Nova's")
-    if case.server.get("host") not in (None, host):
+    if case.server.get("host") not in (None, host) and not case.moving:
         return Objection("ignore", f"Nova shows it on {case.server['host']}, not on {host}")
     return None
 
 
 def trouble(case: Case) -> Objection | None:
     """Which failures call for a restart is policy; by hand a person has said so."""
-    if case.by_hand or not case.word:
+    if case.by_hand or case.moving or not case.word:
         return None
     if case.facts.get("state") == "ok":
         return Objection("ignore", "its monitor says that it is well")
@@ -184,6 +198,8 @@ def owner(case: Case) -> Objection | None:
     state, task = server.get("vm_state"), server.get("task_state")
     if task in _DELETING:
         return Objection("ignore", "its owner is deleting it")
+    if case.moving:
+        return None
     if state not in _RAN:
         why = _OWNERS.get(str(state), f"vm_state is {state}")
         return Objection("ignore" if state in _GONE else "alert", why)
@@ -275,7 +291,7 @@ def resuming(case: Case) -> Objection | None:
 def limits(case: Case) -> Objection | None:
     """A VM that dies again and again is not started for ever."""
     recent, rules = case.recent(), case.rules
-    if case.by_hand or not recent:
+    if case.by_hand or case.moving or not recent:
         return None
     most = rules["tries"] + (rules["elsewhere"]["tries"] if _may_leave(case) else 0)
     if len(recent) >= most:

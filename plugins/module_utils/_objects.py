@@ -14,7 +14,8 @@ A snapshot is one JSON document; what is not known is None. ``caller`` (``operat
   failed), ``vms`` (how many Nova shows there, where that was read).
 * ``places``: by place ``host``, ``object``; ``type``, ``state``, ``reason``, ``data`` and ``age`` of the last word
   about it; ``incident`` (the state), ``attempts`` (in vain, in this incident), ``history`` (seconds since each run
-  ended that acted on it, the last one first); of VMs ``facts`` (see ``_vm_facts``) and ``server`` (see
+  ended that acted on it, the last one first); ``begun`` (what a run that has not ended its incident has asked Nova for:
+  ``state`` of its line, ``step``, ``target``); of VMs ``facts`` (see ``_vm_facts``) and ``server`` (see
   ``_instances.server_facts()``; None: Nova was not asked, or did not answer).
 
 The decider of a kind is pure: ``decide(snapshot, policy)`` gives by place ``verdict``, ``gate``, ``reason``,
@@ -37,6 +38,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils import (
 )
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._instances_gates import is_moving
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.holder import is_alive
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import (
@@ -63,6 +65,7 @@ DECIDERS: dict[str, Decide] = {
 UNSETTLED = ("open", "held", "recovering", "partial")
 
 _ONE_BY_ONE = 20  # VMs that Nova is asked about by their ids
+_BEGUN = ("step", "target")
 _HISTORY = 7 * 86400.0  # seconds; longer than any window in which recoveries are counted
 _WORST = ("failed", "unknown", "ok")  # of several sources that speak about one thing, the worst counts
 _NOTHING_SAID: Json = {"type": "", "state": "failed", "reason": "", "data": {}, "age": 0.0}
@@ -121,13 +124,14 @@ def journal_facts(
     wanted = sorted({*places, *(it for it in incidents if host_of(it) in hosts)})
     history = journal.recoveries_of(scope, kind, wanted, _HISTORY)
     known = _recovery.journal_facts(journal, scope, [], policy)
+    begun = _begun(journal, incidents) if kind == INSTANCE else {}
     return {
         "kind": kind,
         "orders": known["orders"],
         "answers": _recovery.answers(journal, scope, places, policy["ask"]["answer_valid"], together=False),
         "segments": {it: topology["segments"].get(it) or {} for it in sorted(_segments(hosts, mine))},
         "hosts": _with_incidents(journal, scope, kind, hosts, told),
-        "places": {it: _place(it, told.get(it), incidents.get(it), history[it]) for it in wanted},
+        "places": {it: _place(it, told.get(it), incidents.get(it), history[it], begun.get(it)) for it in wanted},
     }
 
 
@@ -135,7 +139,26 @@ def _segments(hosts: t.Mapping[str, Json], wanted: t.Iterable[str]) -> set[str]:
     return {hosts[host]["segment"] for host in wanted if host in hosts and hosts[host]["segment"]}
 
 
-def _place(name: str, word: Json | None, incident: Json | None, history: list[float]) -> Json:
+def _begun(journal: Journal, incidents: t.Mapping[str, Json]) -> dict[str, Json]:
+    """What a run that has not ended the incident of a VM has asked Nova for, see ``_instances_gates.Case.moving``."""
+    places = {it["id"]: about for about, it in incidents.items()}
+    lines = journal.lines(list(places)) if places else []
+    return {
+        places[it["incident_id"]]: {"state": it["state"], **{key: (it["facts"] or {}).get(key) for key in _BEGUN}}
+        for it in lines
+    }
+
+
+def begun_at(journal: Journal, scope: str) -> dict[str, str]:
+    """By VM on its way to another host, the host that it has failed on, and that its incident is about."""
+    unended = journal.incidents(scope=scope, kind=INSTANCE, state=list(UNSETTLED))
+    begun = _begun(journal, {place(it["host"], it["object"]): it for it in unended})
+    return {object_of(about): host_of(about) for about, it in begun.items() if is_moving(it)}
+
+
+def _place(
+    name: str, word: Json | None, incident: Json | None, history: list[float], begun: Json | None = None
+) -> Json:
     about = _NOTHING_SAID
     if word:
         data = word["data"] or {}
@@ -143,6 +166,7 @@ def _place(name: str, word: Json | None, incident: Json | None, history: list[fl
     return {
         **about, "host": host_of(name), "object": object_of(name), "history": history, "facts": {}, "server": None,
         "incident": incident["state"] if incident else None, "attempts": incident["attempts"] if incident else 0,
+        "begun": begun,
     }  # fmt: skip
 
 

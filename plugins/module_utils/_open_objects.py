@@ -24,14 +24,17 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.sto
 Json = t.Dict[str, t.Any]
 
 
-def places(cloud: Cloud, kind: str, hosts: t.Sequence[str], objects: t.Sequence[str]) -> list[str]:
+def places(cloud: Cloud, journal: Journal, kind: str, hosts: t.Sequence[str], objects: t.Sequence[str]) -> list[str]:
     """What a person has named: VMs by id or name, units of hosts, or hosts.
+
+    A VM that a run was moving when it died is still about the host that it has failed on.
 
     :raises ConfigError: It is not certain what is meant.
     """
     if kind == INSTANCE:
         _need(bool(objects), "objects: which VMs? Give their ids or names.")
-        return sorted({_vm(cloud, name, hosts) for name in objects})
+        begun = _objects.begun_at(journal, cloud.region)
+        return sorted({_vm(cloud, name, hosts, begun) for name in objects})
     _need(bool(hosts), "hosts: on which hosts?")
     if kind == PROCESS:
         _need(bool(objects), "objects: which units?")
@@ -45,9 +48,9 @@ def _need(given: bool, otherwise: str) -> None:
         raise ConfigError(otherwise)
 
 
-def _vm(cloud: Cloud, name: str, hosts: t.Sequence[str]) -> str:
+def _vm(cloud: Cloud, name: str, hosts: t.Sequence[str], begun: t.Mapping[str, str]) -> str:
     server = _compute.server(cloud, name) or _named(cloud, name)
-    host = server.get("OS-EXT-SRV-ATTR:host")
+    host = begun.get(server["id"]) or server.get("OS-EXT-SRV-ATTR:host")
     _need(bool(host), f"objects: {name} is on no host: its status is {server.get('status')}.")
     _need(not hosts or host in hosts, f"objects: {name} is on {host}, not on {', '.join(hosts)}.")
     return place(str(host), server["id"])

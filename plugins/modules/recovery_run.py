@@ -308,11 +308,11 @@ def _open(call: Call) -> Result:
 def _open_places(call: Call) -> Result:
     """A run about VMs, units or networks."""
     cloud, policy, kind = connect(call.params), _policy(call), call.params["kind"]
-    wanted = _open_objects.places(cloud, kind, _resolve(call), call.params["objects"] or [])
     known = call.params["topology"]["hosts"]
-    segments = {it: known.get(host_of(it), {}).get("segment") for it in wanted}
     hashes = (call.params["policy_hash"], call.params["segments_hash"])
     with open_journal(call.params["journal_url"]) as journal:
+        wanted = _open_objects.places(cloud, journal, kind, _resolve(call), call.params["objects"] or [])
+        segments = {it: known.get(host_of(it), {}).get("segment") for it in wanted}
         lease = call.params["lease_seconds"]
         record = _recovery.begin(journal, cloud.region, segments, _me(call), lease, call.progress, kind)
         snapshot = _look(call, cloud, journal, wanted)
@@ -327,11 +327,11 @@ def _look(call: Call, cloud: Cloud, journal: Journal, wanted: list[str]) -> Json
 
 def _open_objects_checked(call: Call) -> Result:
     """The verdict on VMs, units or networks, without a trace."""
-    cloud, policy = connect(call.params), _policy(call)
-    wanted = _open_objects.places(cloud, call.params["kind"], _resolve(call), call.params["objects"] or [])
+    cloud, policy, kind = connect(call.params), _policy(call), call.params["kind"]
     with open_journal(call.params["journal_url"], create=False) as journal:
+        wanted = _open_objects.places(cloud, journal, kind, _resolve(call), call.params["objects"] or [])
         verdicts = _open_objects.decide(_look(call, cloud, journal, wanted), wanted, policy)
-    return _opened(call, {"id": None, "resumes": None, "kind": call.params["kind"]}, verdicts, [])
+    return _opened(call, {"id": None, "resumes": None, "kind": kind}, verdicts, [])
 
 
 def _me(call: Call) -> holder.Holder:

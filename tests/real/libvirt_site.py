@@ -77,6 +77,14 @@ class Libvirt:
         self._disks: list[subprocess.Popen[bytes]] = []
         self._prepare()
 
+    @classmethod
+    def attach(cls, root: Path) -> Libvirt:
+        """The one that another process has started there, for its VMs."""
+        made = cls.__new__(cls)
+        made.root, made.wrap = root, _unprivileged(root)
+        made.uri = f"qemu+unix:///session?socket={root / 'run/libvirt/libvirt-sock'}"
+        return made
+
     def start(self) -> None:
         """Start the daemon, and wait until it answers."""
         with open(self.root / "libvirtd.log", "ab") as log:
@@ -109,29 +117,36 @@ class Libvirt:
     ) -> VM:
         """Define a VM and start it. With an error policy it has a second disk, for :meth:`break_disk`."""
         vm = VM(self, name or f"instance-{number:08x}", str(uuid.uuid4()))
-        disk = _DISK.format(policy=policy, socket=self._serve_disk(vm.name)) if policy else ""
-        text = _DOMAIN.format(
-            name=vm.name, uuid=vm.uuid, metadata=_NOVA if nova else "", on_crash=on_crash, boot=self.root / "boot.img",
-            disk=disk, serial=vm.serial, watchdog=watchdog,
-        )  # fmt: skip
+        disk = _DISK.format(policy=policy, socket=self.serve_disk(vm.name)) if policy else ""
+        self._define(vm, on_crash=on_crash, watchdog=watchdog, disk=disk, metadata=_NOVA if nova else "")
+        vm.start()
+        return vm
+
+    def define(self, uuid_: str, disk: str) -> VM:
+        """Define a VM of Nova, off, that is paused by I/O errors of a disk which is served already."""
+        vm = VM(self, f"instance-{uuid_[:8]}", uuid_)
+        source = _DISK.format(policy="stop", socket=self.root / f"{disk}.nbd")
+        self._define(vm, on_crash="destroy", watchdog="none", disk=source, metadata=_NOVA)
+        return vm
+
+    def _define(self, vm: VM, **words: str) -> None:
+        text = _DOMAIN.format(name=vm.name, uuid=vm.uuid, boot=self.root / "boot.img", serial=vm.serial, **words)
         path = self.root / f"{vm.name}.xml"
         path.write_text(text)
         self.virsh("define", str(path))
-        vm.start()
-        return vm
 
     def remove(self, vm: VM) -> None:
         """End it and undefine it, in whatever state it is."""
         self.virsh("destroy", vm.name, check=False)
         self.virsh("undefine", vm.name, check=False)
 
-    def break_disk(self, vm: VM) -> None:
-        """Each access to the second disk of a VM fails from now on."""
-        (self.root / f"{vm.name}.broken").touch()
+    def break_disk(self, vm: VM | str) -> None:
+        """Each access to the second disk of a VM, or to a disk of this name, fails from now on."""
+        (self.root / f"{vm if isinstance(vm, str) else vm.name}.broken").touch()
 
-    def mend_disk(self, vm: VM) -> None:
+    def mend_disk(self, vm: VM | str) -> None:
         """It works again."""
-        (self.root / f"{vm.name}.broken").unlink()
+        (self.root / f"{vm if isinstance(vm, str) else vm.name}.broken").unlink()
 
     def virsh(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run virsh."""
@@ -163,7 +178,8 @@ class Libvirt:
                     found.append(int(path.parent.name))
         return [pid for pid in found if alive(pid)]
 
-    def _serve_disk(self, name: str) -> Path:
+    def serve_disk(self, name: str) -> Path:
+        """Serve a disk in memory; where."""
         socket = self.root / f"{name}.nbd"
         # The error filter fails an access as long as its file exists.
         argv = ["nbdkit", "-f", "-U", str(socket), "-e", "exp", "--filter=error", "memory", "1M"]

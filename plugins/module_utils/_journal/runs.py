@@ -11,7 +11,7 @@ import typing as t
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import ages, rows, states
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.database import Database
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import HOST
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import HOST, INSTANCE, object_of
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.rows import Row
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.schema import table
 
@@ -124,19 +124,28 @@ class Runs:
         return rows.update(self.database, members.update().where(this).values(values))
 
     def recoveries_of(self, scope: str, kind: str, places: t.Sequence[str], within: float) -> dict[str, list[float]]:
-        """By place, seconds since each run ended there that had acted on it, newest first, not longer ago than that."""
-        found: dict[str, list[float]] = {place: [] for place in places}
-        for it in self._ends(scope, kind, places, ("recovered", "partial")):
+        """By place, seconds since each run ended there that had acted on it, newest first, not longer ago than that.
+
+        A VM may have been on another host then.
+        """
+        ends = self._ends(scope, kind, places, ("recovered", "partial"), anywhere=kind == INSTANCE)
+        found: dict[str, list[float]] = {}
+        for it in ends:
             if it["age"] <= within:
-                found[it["host"]].append(it["age"])
-        return found
+                found.setdefault(object_of(it["host"]) if kind == INSTANCE else it["host"], []).append(it["age"])
+        return {about: found.get(object_of(about) if kind == INSTANCE else about, []) for about in places}
 
     def last_recoveries(self, scope: str, kind: str, places: t.Sequence[str]) -> dict[str, Row]:
         """By place where a run has done it all, the last one: ``run_id``, ``incident_id``, and ``age`` in seconds."""
         return {it["host"]: it for it in reversed(self._ends(scope, kind, places, ("recovered",)))}
 
-    def _ends(self, scope: str, kind: str, places: t.Sequence[str], outcomes: t.Sequence[str]) -> list[Row]:
-        """How runs of a kind have ended at these places, newest first."""
+    def _ends(
+        self, scope: str, kind: str, places: t.Sequence[str], outcomes: t.Sequence[str], anywhere: bool = False
+    ) -> list[Row]:
+        """How runs of a kind have ended at these places, newest first.
+
+        :param anywhere: Or for the same objects on other hosts.
+        """
         runs, members, incidents = table("runs"), table("run_hosts"), table("incidents")
         query = (
             sa.select(members.c.host, members.c.run_id, members.c.incident_id, members.c.ended_mark)
@@ -145,9 +154,11 @@ class Runs:
             .where(runs.c.kind == kind, incidents.c.scope == scope, members.c.outcome.in_(outcomes))
         )
         found: list[Row] = []
-        for start in range(0, len(places), _AT_ONCE):
-            some = list(places[start : start + _AT_ONCE])
-            found += rows.rows(self.database, query.where(members.c.host.in_(some)))
+        column = incidents.c.object if anywhere else members.c.host
+        wanted = sorted({object_of(it) if anywhere else it for it in places})
+        for start in range(0, len(wanted), _AT_ONCE):
+            some = wanted[start : start + _AT_ONCE]
+            found += rows.rows(self.database, query.where(column.in_(some)))
         aged = [{**it, "age": ages.age(self.database, it.pop("ended_mark"))} for it in found]
         return sorted((it for it in aged if it["age"] is not None), key=lambda it: it["age"])
 

@@ -272,6 +272,17 @@ def test_one_that_is_left_to_its_owner_is_recovered_after_the_deadline() -> None
     assert said(snapshot(facts=left, age=301.0)) == ("recover", None)
 
 
+@pytest.mark.parametrize(
+    "now", [{"host": "cmp02", "vm_state": "resized"}, {"host": None, "vm_state": "shelved_offloaded"}]
+)
+def test_one_that_a_run_was_moving_when_it_died_is_gone_on_with_whatever_nova_shows(now: Json) -> None:
+    begun = {"state": "requested", "step": "migrate", "target": "cmp02"}
+    about = {"server": server(**now), "history": [1.0] * 9, "state": "ok"}
+    assert said(snapshot(begun=begun, **about)) == ("recover", None)
+    assert said(snapshot(begun={**begun, "state": "failed"}, **about))[0] != "recover"
+    assert said(snapshot(begun={**begun, "step": "stop", "target": None}, **about))[0] != "recover"
+
+
 def test_by_hand_limits_and_protection_are_not_asked_and_it_goes_on_elsewhere() -> None:
     unprotected = facts(metadata={"HA_Enabled": "False"})
     seen = {**snapshot("paused", history=[1.0] * 9, facts=unprotected), "caller": "operator"}

@@ -151,3 +151,13 @@ def test_of_several_recoveries_of_a_place_the_last_one_is_found(journal: Journal
     assert journal.last_recoveries("R", "instance", ["cmp01/vm-1"])["cmp01/vm-1"]["run_id"] == runs[-1]["id"]
     history = journal.recoveries_of("R", "instance", ["cmp01/vm-1"], 60.0)["cmp01/vm-1"]
     assert (len(history), history) == (3, sorted(history))
+
+
+def test_what_was_recovered_on_another_host_counts_for_a_vm_and_not_for_a_unit(journal: Journal) -> None:
+    for kind in ("instance", "process"):
+        ran = about(journal, kind, "cmp01/it")
+        journal.set_run_host(ran["id"], "cmp01/it", "recovered")
+    assert [len(journal.recoveries_of("R", it, ["cmp02/it"], 60.0)["cmp02/it"]) for it in ("instance", "process")] == [
+        1,
+        0,
+    ]
