@@ -43,6 +43,7 @@ class Scene:
     :param responders: The names of all responders. :param observers: What they have journaled.
     :param words: The last words of reporters about hosts, and of hosts about their networks, from the journal.
     :param cut: Hosts of which so many VMs have I/O errors that they seem to have lost their storage.
+    :param ailing: Hosts with services that have failed, where the policy wants the gates to be asked about the host.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Scene:
     observers: t.Sequence[Json] = ()
     words: t.Sequence[Json] = ()
     cut: t.Collection[str] = ()
+    ailing: t.Collection[str] = ()
 
     def reporters(self, host: str) -> dict[str, str]:
         """What each reporter says of a host."""
@@ -91,7 +93,7 @@ class Scene:
                 found.add(host)
         found.update(host for host, said in self._reporters.items() if DOWN in said.values())
         found.update(host for host, lost in self._own_words.items() if lost)
-        found.update(host for host in self.cut if host in self.site.topology["hosts"])
+        found.update(host for host in (*self.cut, *self.ailing) if host in self.site.topology["hosts"])
         return sorted(host for host in found if host not in but)
 
     def snapshot(

@@ -22,8 +22,10 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates_scene
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._instances_gates import STORAGE
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import holder
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import ClaimHeld
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import INSTANCE, PROCESS
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._network_gates import MIGRATE
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._processes import RECOVER
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder import core, objects
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.claimed import Claimed
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.correlate import (
@@ -288,7 +290,8 @@ class Loop:
             services=parts.sources.services(age),
             observers=parts.journal.observers(parts.scope),
             words=parts.journal.last_states(parts.scope, FACTS),
-            cut=self.objects.suspicions(STORAGE),
+            cut=self.objects.suspicions(INSTANCE, STORAGE),
+            ailing=self.objects.suspicions(PROCESS, RECOVER),
         )
 
     def _look_at(self, suspects: t.Sequence[str]) -> tuple[Json, Site]:

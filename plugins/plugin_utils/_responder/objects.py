@@ -18,6 +18,7 @@ import typing as t
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _objects, _recovery
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._instances_gates import NOTIFY
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import ClaimHeld
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import (
@@ -120,10 +121,10 @@ class Objects:
             self.parts.spawn(f"decide {kind} {host}", work)
         return min(left, default=None)
 
-    def suspicions(self, reaction: str) -> set[str]:
+    def suspicions(self, kind: str, reaction: str) -> set[str]:
         """The hosts of places whose last verdict had this reaction."""
         with self._lock:
-            return {host_of(at) for (_kind, at), it in self._kept.items() if it.reaction == reaction}
+            return {host_of(at) for (its, at), it in self._kept.items() if (its, it.reaction) == (kind, reaction)}
 
     def ended(self, run_id: str) -> list[str] | None:
         """A run has ended: its places are looked at again at once. None: it is none of these."""
@@ -319,6 +320,7 @@ class Objects:
         parts.metrics.object_verdicts(kind, verdicts)
         self._keep(kind, verdicts, marks)
         self._tell(kind, verdicts, incidents)
+        self._tell_owners({at: it for at, it in verdicts.items() if it.get("reaction") == NOTIFY}, snapshot, incidents)
         if going:
             self._start(kind, run["id"], going, verdicts)
         return going
@@ -347,6 +349,15 @@ class Objects:
             told = {key: it.get(key) for key in ("verdict", "gate", "reason", "reaction")}
             body = {"host": host_of(at), "kind": kind, "object": object_of(at), **told}
             self.parts.tell("verdict", body, incident_id=incidents[at]["id"])
+
+    def _tell_owners(self, verdicts: t.Mapping[str, Json], snapshot: Json, incidents: t.Mapping[str, Json]) -> None:
+        """VMs that are left to their owners."""
+        for at, it in verdicts.items():
+            facts = snapshot["places"][at]["facts"]
+            vm = {"id": object_of(at), "name": facts["name"], "state": "failed", "deadline": it["look_again"],
+                  "note": it["reason"]}  # fmt: skip
+            body = {"kind": INSTANCE, "hosts": [host_of(at)], "projects": {facts["project"]["id"]: [vm]}}
+            self.parts.tell("vm_notify", body, incident_id=incidents[at]["id"])
 
 
 def _same(journal: Journal, run: Json, incidents: t.Mapping[str, Json]) -> None:

@@ -11,6 +11,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils import _reco
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims, holder
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._processes import PROCESS_REASON
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.site import Site
 
 Row = t.Dict[str, t.Any]
@@ -325,6 +326,24 @@ def test_a_unit_of_a_host_that_another_run_has_claimed_is_decided_all_the_same(i
     assert len(it.runs.started) == 1
 
 
+def test_where_the_policy_wants_it_the_gates_are_asked_about_a_host_whose_service_does_not_come_back(
+    it: Set, say: Say
+) -> None:
+    given = policy()
+    given["processes"]["then"] = "recover"
+    it.keeper.site = Site(site().topology, given, "n" * 64, "s" * 64)
+    say("cmp01", "process.failed", "libvirtd.service", MONITOR)
+    step(it)
+    done(it, it.runs.started[0][0], "partial")
+    it.sources.services_of["cmp01"].update(status="disabled", disabled_reason=f"{PROCESS_REASON}libvirtd.service: x")
+    for _look in range(3):
+        it.wait(3)
+        step(it)
+    (row,) = it.journal.incidents(kind="host")
+    assert (row["host"], row["state"]) == ("cmp01", "held"), "it is heard, so nobody fences it"
+    assert len(it.runs.started) == 1
+
+
 @pytest.fixture
 def cut(journal: Journal) -> Set:
     """A responder that listens on two networks, and a host that is heard on one of them only."""
@@ -404,3 +423,19 @@ def test_when_many_vms_of_a_host_have_io_errors_its_storage_is_a_question_for_th
     (decided,) = [it.journal.verdicts(run["id"])[-1] for run in runs if run["kind"] == "host"][:1]
     assert decided["snapshot"]["hosts"]["cmp01"]["networks"]["storage"]["lost"] == ["instances"]
     assert {row["verdict"] for row in it.journal.signals(kind="instance")} == {"hold"}
+
+
+def test_the_owner_of_a_vm_that_is_left_to_him_is_told_at_once_and_only_once(it: Set, say: Say) -> None:
+    tags = ["openstack_ha:method=notify", "openstack_ha:deadline=60", "openstack_ha:otherwise=evacuate"]
+    it.sources.cloud.servers["vm-1"]["tags"] = tags
+    crash(it, say, "vm-1")
+    for _look in range(2):
+        step(it)
+    (told,) = [body for event, body in it.told if event == "vm_notify"]
+    ((project, (vm,)),) = told["projects"].items()
+    assert (project, vm["id"], 0 < vm["deadline"] <= 60) == ("p" * 32, "vm-1", True)
+    assert (it.runs.started, incident(it)["state"]) == ([], "held")
+    it.age(60)
+    it.now += 60
+    step(it)
+    assert [places for _run, places in it.runs.started] == [["cmp01/vm-1"]], "what else was to be done"
