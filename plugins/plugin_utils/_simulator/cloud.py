@@ -9,6 +9,7 @@ A call that it does not know is an error of who makes it.
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Answer
@@ -93,8 +94,13 @@ class FakeCloud:
         if rest != ["detail"]:
             server = self.nova.server(rest[0])
             return {"server": self._shown(server)} if server else _not_found(rest[0])
-        on_host = [it for it in self.nova.servers.values() if it["OS-EXT-SRV-ATTR:host"] == params["host"]]
-        return {"servers": [self._shown(server) for server in on_host]}
+        found = [
+            it
+            for it in self.nova.servers.values()
+            if it["OS-EXT-SRV-ATTR:host"] == params.get("host", it["OS-EXT-SRV-ATTR:host"])
+            and re.search(params.get("name", ""), it["name"])
+        ]
+        return {"servers": [self._shown(server) for server in found]}
 
     def _shown(self, server: Json) -> Json:
         host = server["OS-EXT-SRV-ATTR:host"]

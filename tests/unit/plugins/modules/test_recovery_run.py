@@ -499,3 +499,110 @@ def test_steps_of_a_run_taken_over_on_another_machine_count_from_then(tasks: Tas
     mine = {"boot_id": "here", "monotonic": 5.0, "user": "ann", "hostname": "ctl1", "pid": 7}
     for opener, since in (({"boot_id": "here", "monotonic": 2.0}, 2.0), ({"boot_id": "there", "monotonic": 9.0}, 5.0)):
         assert recovery_run._taking_over({**mine, **opener}, mine)["monotonic"] == since
+
+
+# -- VMs, units and networks ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def vms(tasks: Tasks) -> list[str]:
+    """Two VMs of a host that lives."""
+    for name in ("vm-1", "vm-2"):
+        tasks.nova.add(name, "cmp02", "stopped")
+    return ["vm-1", "vm-2"]
+
+
+def about(tasks: Tasks, kind: str, check_mode: bool = False, **args: t.Any) -> dict[str, t.Any]:
+    return tasks.run(recovery_run, check_mode, **{"state": "open", "kind": kind, "topology": tasks.topology, **args})
+
+
+def test_vms_are_found_where_nova_has_them_and_claimed_without_their_host(tasks: Tasks, vms: list[str]) -> None:
+    opened = about(tasks, "instance", objects=vms)
+    assert [(it["host"], it["object"]) for it in opened["hosts"]] == [("cmp02", "vm-1"), ("cmp02", "vm-2")]
+    assert set(opened["verdicts"]) == {"cmp02/vm-1", "cmp02/vm-2"}
+    with tasks.journal() as journal:
+        report = journal.report(opened["run_id"])
+    assert (report["run"]["kind"], [it["host"] for it in report["claims"]]) == (
+        "instance", ["cmp02/vm-1", "cmp02/vm-2"],
+    )  # fmt: skip
+    assert report["verdicts"][0]["snapshot"]["places"]["cmp02/vm-1"]["server"]["vm_state"] == "stopped"
+    assert sorted(it["object"] for it in report["incidents"]) == vms
+    assert [it["outcome"] for it in close(tasks, opened["run_id"])["hosts"]] == ["partial", "partial"]
+
+
+def test_check_mode_shows_the_verdict_on_a_vm_and_leaves_no_trace(tasks: Tasks, vms: list[str]) -> None:
+    tasks.journal().close()
+    checked = about(tasks, "instance", True, objects=vms[:1])
+    assert (checked["run_id"], checked["verdicts"]["cmp02/vm-1"]["verdict"]) == (None, "recover")
+    with tasks.journal() as journal:
+        assert (journal.runs(), journal.incidents()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "args", "wrong"),
+    [
+        ("instance", {}, "objects: which VMs"),
+        ("instance", {"objects": ["vm-9"]}, "Nova knows no server 'vm-9'"),
+        ("instance", {"objects": ["vm-1"], "hosts": ["cmp01"]}, "vm-1 is on cmp02, not on cmp01"),
+        ("process", {"hosts": ["cmp02"]}, "objects: which units"),
+        ("process", {"objects": ["libvirtd"]}, "hosts: state=open needs them"),
+        ("network", {"hosts": ["cmp02"], "objects": ["tenant"]}, "about hosts as a whole"),
+        ("network", {"hosts": ["cmp9"]}, "cmp9"),
+    ],
+)
+def test_it_must_be_clear_what_is_meant(
+    tasks: Tasks, vms: list[str], kind: str, args: dict[str, t.Any], wrong: str
+) -> None:
+    with pytest.raises(ConfigError, match=wrong):
+        about(tasks, kind, **args)
+
+
+def test_a_name_that_two_vms_have_is_refused_with_their_ids(tasks: Tasks, vms: list[str]) -> None:
+    for vm in vms:
+        tasks.nova.servers[vm]["name"] = "web"
+    with pytest.raises(ConfigError, match="'web' is the name of 2 servers; give one of these ids: vm-1, vm-2"):
+        about(tasks, "instance", objects=["web"])
+
+
+def test_units_and_networks_are_worked_on_with_the_claim_of_their_host(tasks: Tasks) -> None:
+    for kind, args, place in (("process", {"objects": ["libvirtd"]}, "cmp02/libvirtd"), ("network", {}, "cmp02")):
+        opened = about(tasks, kind, hosts=["cmp02"], **args)
+        assert list(opened["verdicts"]) == [place]
+        with tasks.journal() as journal:
+            assert [it["host"] for it in journal.report(opened["run_id"])["claims"]] == ["cmp02"]
+        close(tasks, opened["run_id"])
+
+
+def test_what_is_not_to_be_done_fails_and_says_why(tasks: Tasks) -> None:
+    with pytest.raises(RecoveryError, match=r"Nothing is recovered. cmp01: hold \(gate host\)"):
+        about(tasks, "network", hosts=["cmp01"])
+    assert incident(tasks)["state"] == "held"
+
+
+def test_a_run_about_vms_that_a_responder_has_opened_is_taken_over(tasks: Tasks) -> None:
+    places = ["cmp02/vm-1", "cmp02/vm-2"]
+    with tasks.journal() as journal:
+        opener = claims.opener()
+        run = _recovery.begin(journal, "RegionOne", dict.fromkeys(places, "rack1"), opener, 60.0, print, "instance")
+        verdict = {"verdict": "recover", "gate": None, "reason": "dead", "look_again": None, "reaction": "recover"}
+        _recovery.decide_objects(journal, run["id"], dict.fromkeys(places, verdict), {}, defaults())
+    with pytest.raises(ConfigError, match=f"run {run['id']} is of kind instance, not host"):
+        begin(tasks, "cmp02", run_id=run["id"])
+    taken = about(tasks, "instance", run_id=run["id"], hosts=["cmp02"], objects=["vm-1", "vm-2"])
+    assert [it["object"] for it in taken["hosts"]] == ["vm-1", "vm-2"]
+    with tasks.journal() as journal:
+        assert {it["token"] for it in journal.report(run["id"])["claims"]} == {2}
+
+
+def test_an_incident_is_ended_by_who_says_why(tasks: Tasks, vms: list[str]) -> None:
+    close(tasks, about(tasks, "instance", objects=vms[:1])["run_id"])
+    args = {"state": "closed", "incident": incident(tasks, "cmp02")["id"], "closed_by": "ann", "reason": "rebuilt"}
+    with pytest.raises(ConfigError, match="closed_by and reason"):
+        tasks.run(recovery_run, **{**args, "closed_by": " "})
+    assert tasks.run(recovery_run, True, **args)["changed"]
+    assert incident(tasks, "cmp02")["state"] == "partial"
+    assert tasks.run(recovery_run, **args)["changed"]
+    assert (incident(tasks, "cmp02")["state"], incident(tasks, "cmp02")["reason"]) == (
+        "closed", "ann has closed it: rebuilt",
+    )  # fmt: skip
+    assert not tasks.run(recovery_run, **args)["changed"]
