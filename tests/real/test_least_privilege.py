@@ -19,7 +19,8 @@ RACK = {
         "reserved_hosts": ["cmp02"],
         "recovery_method": "reserved_host",
         "shared_storage": True,
-    }
+    },
+    "rack2": {"hosts": ["cmp03", "cmp04", "cmp05"]},
 }
 
 
@@ -52,7 +53,7 @@ def prepared(cloud: Bed, tmp_path: Path, rules: list[dict[str, str]]) -> tuple[P
     cloud.aggregate("fast", ["cmp01"])
     cloud.update_service("cmp02", status="disabled", disabled_reason="reserved for failover")
     vms = [*cloud.fill("cmp01", 2, volume=True, network=True), *cloud.fill("cmp01", 1)]
-    (tmp_path / "ha_policy.yml").write_text("ha: {projects: {some: {priority: 600}}}")
+    (tmp_path / "ha_policy.yml").write_text("{ha: {projects: {some: {priority: 600}}}, drain: {vm_timeout: 10}}")
     cloud.action(vms[0], {"pause": None})
     cloud.await_server(vms[0], lambda server: server["status"] == "PAUSED")
     inventory = cloud.segments_file(tmp_path / "lab.failover_segments.yml", RACK)
@@ -85,14 +86,24 @@ def test_the_documented_rules_suffice_and_none_is_idle(cloud: Bed, tmp_path: Pat
     rules = documented_rules()
     playbooks, vms = prepared(cloud, tmp_path, rules)
 
+    drained = _a_drain_that_does_not_succeed(cloud, playbooks)
     outcome = playbooks.recover("cmp01", reserved_hosts_join_aggregates="true")
 
     assert outcome, outcome.out
+    assert "403" not in drained
     assert {line["state"] for line in playbooks.ledger().values()} == {"verified"}, playbooks.ledger()
     assert len(playbooks.ledger()) == len(vms)
     assert cloud.ever_ran_twice() == []
     needed = used(rules, cloud.api_calls()["by_route"])
     assert [rule for rule in rules if rule not in needed] == []
+
+
+def _a_drain_that_does_not_succeed(cloud: Bed, playbooks: Playbooks) -> str:
+    """One target refuses, and the migration to the other has to be aborted; what was printed."""
+    cloud.fill("cmp03", 2)
+    cloud.knobs("cmp03", migrate_delay=600)
+    cloud.knobs("cmp04", migrate_refused=True)
+    return str(playbooks.run("recover_network", failed_hosts="cmp03").out)
 
 
 def test_a_missing_rule_is_named_and_nothing_is_lost(cloud: Bed, tmp_path: Path) -> None:
