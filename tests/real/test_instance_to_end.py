@@ -191,7 +191,7 @@ def test_a_guest_that_an_io_error_has_paused_goes_on_when_the_storage_is_back(wo
     site.break_disk(DISK)
     guest.read_disk()
     until(lambda: world.incidents() == ["held"], LONG)
-    assert [it["gate"] for it in world.journal.signals(object=world.vm, state="failed")] == ["resuming"]
+    until(lambda: [it["gate"] for it in world.journal.signals(object=world.vm, state="failed")] == ["resuming"])
     site.mend_disk(DISK)
     until(lambda: world.incidents() == ["closed"], LONG)
     assert (world.state("cmp01"), guest.pid()) == ("running", pid)
