@@ -47,12 +47,14 @@ def _selector(rule: Json, path: str) -> t.Iterator[ConfigError]:
 
 def warnings(ha: Json) -> t.Iterator[str]:
     """What is allowed and probably not meant."""
-    for path, rule in _rules(ha):
+    rules = list(_rules(ha))
+    said = {key for _path, rule in rules for key in rule}
+    for path, rule in rules:
         if not any(key in rule for key in KEYS):
             yield f"{path}: says nothing about its VMs."
-        if ("otherwise" in rule) != ("deadline" in rule):
-            there, missing = ("otherwise", "deadline") if "otherwise" in rule else ("deadline", "otherwise")
-            yield f"{path}.{there}: has no effect unless something else gives these VMs a {missing}."
+        for there, missing in (("otherwise", "deadline"), ("deadline", "otherwise")):
+            if there in rule and missing not in said:
+                yield f"{path}.{there}: has no effect where VMs have no '{missing}', and no rule gives them any."
     for name, cell in ha["cells"].items():
         if not any(cell[kind] for kind in _MEMBERS):
             yield f"ha.cells.{name}: no VM is ever in it; say which {', '.join(_MEMBERS)} belong to it."

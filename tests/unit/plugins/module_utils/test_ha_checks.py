@@ -52,8 +52,8 @@ def test_what_is_wrong_is_refused_with_its_path(text: str, error: str) -> None:
     [
         ("{zones: {az1: {}}}", "ha.zones.az1: says nothing about its VMs."),
         ("{cells: {c: {protect: true}}}", "ha.cells.c: no VM is ever in it"),
-        ("{zones: {az1: {otherwise: none}}}", "ha.zones.az1.otherwise: has no effect unless"),
-        ("{vms: [{when: name, deadline: 5}]}", "ha.vms[0].deadline: has no effect unless"),
+        ("{zones: {az1: {otherwise: none}}}", "ha.zones.az1.otherwise: has no effect where VMs have no 'deadline'"),
+        ("{vms: [{when: name, deadline: 5}]}", "ha.vms[0].deadline: has no effect where VMs have no 'otherwise'"),
         (
             "{vms: [{when: name, priority: 5}, {when: name, priority: 6}]}",
             "ha.vms[1]: contradicts ha.vms[0], which picks the same VMs, so none decides priority.",
@@ -71,6 +71,7 @@ def test_what_is_probably_not_meant_is_warned_about(text: str, warning: str) -> 
     [
         "{}",
         "{zones: {az1: {method: notify, deadline: 60, otherwise: rebuild}}}",
+        "{zones: {az1: {deadline: 60}, az2: {otherwise: none}}}",
         "{vms: [{when: name, priority: 5}, {when: name, group: a}, {when: zone, priority: 6}]}",
         "{flavors: {'m1.large (gold)': {protect: true}}, images: {Ubuntu 24.04 LTS: {protect: true}}}",
     ],
