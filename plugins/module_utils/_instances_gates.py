@@ -87,6 +87,12 @@ class Case:
         return is_moving(self.facts.get("begun"))
 
     @property
+    def left_off(self) -> bool:
+        """Whether nothing is wrong any more only because a run has stopped it, and has not got it up again."""
+        domain = (self.data.get("domain") or {}).get("state")
+        return domain not in (None, "running") and bool((self.facts.get("begun") or {}).get("step"))
+
+    @property
     def age(self) -> float:
         """Seconds since it was said first."""
         return float(self.facts.get("age") or 0.0)
@@ -157,7 +163,7 @@ def trouble(case: Case) -> Objection | None:
     if case.by_hand or case.moving or not case.word:
         return None
     if case.facts.get("state") == "ok":
-        return Objection("ignore", "its monitor says that it is well")
+        return None if case.left_off else Objection("ignore", "its monitor says that it is well")
     wanted = case.rules["types"].get(case.word, "alert")
     if wanted != "recover":
         return Objection(

@@ -148,6 +148,14 @@ class Libvirt:
         """It works again."""
         (self.root / f"{vm if isinstance(vm, str) else vm.name}.broken").unlink()
 
+    def serve_no_more(self) -> None:
+        """All servers of disks are killed, and their sockets are gone."""
+        for process in self._disks:
+            process.kill()
+            process.wait()
+        for path in self.root.glob("*.nbd"):
+            path.unlink()
+
     def virsh(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run virsh."""
         done = subprocess.run(

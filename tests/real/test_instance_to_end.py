@@ -26,6 +26,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.sto
 HOSTS = ("cmp01", "cmp02")
 LONG = 180  # seconds that all of it may take on a busy machine
 INSTANCES = {"stable": 2, "back_off": 1, "tries": 2, "view_timeout": 60, "resume_wait": 600}
+IMPATIENT = {**INSTANCES, "resume_wait": 3, "tries": 1}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ class World:
 
 
 @pytest.fixture
-def world(cloud: Bed, sites: dict[str, Libvirt], tmp_path: Path) -> t.Iterator[World]:
+def world(cloud: Bed, sites: dict[str, Libvirt], tmp_path: Path, request: pytest.FixtureRequest) -> t.Iterator[World]:
     """A responder that decides, monitors that watch, and a VM whose QEMU runs."""
     command = f"{sys.executable} {Path(__file__).with_name('guest_command.py')}"
     for host, site in sites.items():
@@ -86,7 +87,9 @@ def world(cloud: Bed, sites: dict[str, Libvirt], tmp_path: Path) -> t.Iterator[W
     with contextlib.ExitStack() as stack:
         stack.callback(_clear, sites, vm)
         scene = stack.enter_context(contextlib.closing(Scene(tmp_path, inventory, cloud.clouds_yaml)))
-        (tmp_path / "ha_policy.yml").write_text(json.dumps({**POLICY, "instances": INSTANCES}))
+        (tmp_path / "ha_policy.yml").write_text(
+            json.dumps({**POLICY, "instances": getattr(request, "param", INSTANCES)})
+        )
         (responder,) = scene.add(["ctl1"], [f"sqlite:///{tmp_path}/journal.db"])
         responder.start()
         stack.enter_context(Hosts(HOSTS, [responder]))
@@ -196,3 +199,15 @@ def test_a_guest_that_an_io_error_has_paused_goes_on_when_the_storage_is_back(wo
     until(lambda: world.incidents() == ["closed"], LONG)
     assert (world.state("cmp01"), guest.pid()) == ("running", pid)
     assert not world.methods()
+
+
+@pytest.mark.parametrize("world", [IMPATIENT], indirect=True)
+def test_a_guest_whose_storage_does_not_come_back_to_its_host_goes_elsewhere(world: World) -> None:
+    site, guest = world.sites["cmp01"], world.guest()
+    guest.wait_up()
+    with never_twice(world):
+        site.serve_no_more()
+        guest.read_disk()
+        until(lambda: world.recovered(), LONG)
+    assert (world.state("cmp01"), world.state("cmp02")) == ("", "running")
+    assert world.methods() == ["hard_reboot", "cold_migrate"]

@@ -19,7 +19,7 @@ _DOMAINS = {
 
 
 class TruthMonitor:
-    """Says what real monitors say: that a guest has crashed, each second again until it is over, and what it is now.
+    """Says what real monitors say: that a guest has crashed, each second again, that this is over, and what it is now.
 
     :param deaf: It sees nothing any more, and says nothing.
     """
@@ -29,6 +29,7 @@ class TruthMonitor:
         self._numbers = itertools.count(1)
         self._seen = 0
         self._failed: dict[tuple[str, str], str] = {}
+        self._over: set[tuple[str, str]] = set()
         self._domains: dict[tuple[str, str], str] = {}
         self._stop = threading.Event()
         self.deaf = False
@@ -59,8 +60,10 @@ class TruthMonitor:
         self._domains[key] = _DOMAINS.get(event, "unknown")
         if event == "crash":
             self._failed[key] = "crashed"
+            self._over.discard(key)
             self.say(host, vm, "crashed")
         elif self._failed.pop(key, None):
+            self._over.add(key)
             self.say(host, vm, "ok")
 
     @contextlib.contextmanager
@@ -81,5 +84,6 @@ class TruthMonitor:
                 return
             if not self.deaf:
                 self.look()
-                for (host, vm), word in list(self._failed.items()) if beat % 10 == 0 else []:
+                words = {**dict.fromkeys(self._over, "ok"), **self._failed} if beat % 10 == 0 else {}
+                for (host, vm), word in words.items():
                     self.say(host, vm, word)

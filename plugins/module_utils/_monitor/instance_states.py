@@ -26,6 +26,9 @@ KIND = "instance"
 
 #: Seconds that a VM must run after an I/O error had paused it: one whose storage is still away is paused again at once.
 SETTLE = 5.0
+#: Seconds for which it is repeated that a VM is ok which is off after it had failed: who wants to start it elsewhere has
+#: to know that it still is.
+REMEMBER = 900.0
 
 
 class Instances:
@@ -49,14 +52,14 @@ class Instances:
         self._last: dict[str, float] = {}  # by UUID: when a trouble came last that did not stop the VM
         self._going: dict[str, float] = {}  # by UUID: since when it runs again after an I/O error
         self._domains: dict[str, str] = {}  # by UUID: what libvirt says that it is
+        self._over: dict[str, float] = {}  # by UUID: until when it is repeated that it is ok, and off
         self.blind()
 
     def blind(self) -> None:
         """Libvirt does not answer: what it said last may be wrong by now."""
         self._domains.clear()
         for found in self._board.states(KIND):
-            if found.state != "ok":
-                self._tell_domain(found.object)
+            self._tell_domain(found.object)
 
     def take(self, event: le.Event) -> None:
         """One event."""
@@ -82,6 +85,8 @@ class Instances:
             if uuid not in outdated:
                 self._domains[uuid] = le.ABSENT
                 self._gone(uuid, "it is not defined here any more: Nova has deleted or moved it")
+        for uuid in [uuid for uuid in self._over if uuid not in here and uuid not in outdated]:
+            self._is_now(uuid, le.ABSENT)
         self._memory.seen()
 
     def tick(self) -> None:
@@ -91,6 +96,11 @@ class Instances:
             self._ok(uuid, self._memory.name(uuid), f"nothing more came for {self._quiet:g} s")
         for uuid in [uuid for uuid, since in self._going.items() if since + SETTLE <= now]:
             self._ok(uuid, self._memory.name(uuid), "it was resumed after an I/O error, and runs on")
+        for uuid, until in list(self._over.items()):
+            if until <= now:
+                self._forget(uuid)
+            else:
+                self._board.again(KIND, uuid)
 
     def agent(self, answer: Answer) -> None:
         """What the guest agent of a running VM said; what is worse than silence stays as it is."""
@@ -207,8 +217,15 @@ class Instances:
     def _gone(self, uuid: str, reason: str) -> None:
         self._ok(uuid, self._memory.name(uuid), reason)
         self._memory.forget(uuid)
-        self._domains.pop(uuid, None)
-        self._board.forget(KIND, uuid)
+        if uuid not in self._over:
+            self._forget(uuid)
+
+    def _forget(self, uuid: str) -> None:
+        """Say nothing more about it until it fails; of one that is not here any more nothing is known from now on."""
+        self._over.pop(uuid, None)
+        if uuid not in self._memory.uuids():
+            self._domains.pop(uuid, None)
+            self._board.forget(KIND, uuid)
 
     def _is_now(self, uuid: str, domain: str) -> None:
         """What libvirt says that it is goes with each word about it, and with each repeat."""
@@ -217,7 +234,7 @@ class Instances:
             self._tell_domain(uuid)
 
     def _tell_domain(self, uuid: str) -> None:
-        found = self._failed(uuid)
+        found = self._board.get(KIND, uuid)
         if found:
             details = {**found.details, **self._domain(uuid)}
             self._board.set(KIND, uuid, found.state, found.type, found.reason, **details)
@@ -235,8 +252,8 @@ class Instances:
             # libvirt says one trouble in several events; what one of them knew is kept.
             reason = old.reason if "action" in old.details and "action" not in details else reason
             details = {**old.details, **details}
-        self._last.pop(uuid, None)
-        self._going.pop(uuid, None)
+        for noted in (self._last, self._going, self._over):
+            noted.pop(uuid, None)
         if type_ == "io_error" and self._resumes:
             details = {**details, "resuming": True}
         details = {"name": name, **details, **self._domain(uuid)}
@@ -246,6 +263,9 @@ class Instances:
     def _ok(self, uuid: str, name: str, reason: str, always: bool = False) -> None:
         self._last.pop(uuid, None)
         self._going.pop(uuid, None)
-        wanted = always or self._failed(uuid)
+        failed = self._failed(uuid)
+        wanted = always or failed
+        if failed and self._domains.get(uuid) != "running":
+            self._over[uuid] = self._clock() + REMEMBER
         if wanted and self._board.set(KIND, uuid, "ok", "ok", reason, name=name, **self._domain(uuid)):
             LOG.info("%s (%s): ok: %s", name, uuid, reason)

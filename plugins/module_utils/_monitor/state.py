@@ -112,6 +112,16 @@ class Board:
             rest = [it.said + self._repeat - now for it in self._states.values() if it.state != "ok"]
             return min(rest, default=self._repeat)
 
+    def again(self, kind: str, object: str) -> bool:
+        """Say the last word about an object once more, also that it is ok, if it is due; whether it was."""
+        with self._lock:
+            found, now = self._states.get((self._host, kind, object)), self._clock()
+            if found is None or found.said + self._repeat > now:
+                return False
+            found.said = now
+            self._say(found, news=False)
+            return True
+
     def alive(self, name: str) -> None:
         """A kind says that it is at work. One that has said so once has to go on, or systemd restarts the program."""
         self._alive[name] = self._clock()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _objects
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import (
     HOST,
     INSTANCE,
@@ -43,15 +44,26 @@ _SINCE = 3.0
 class Look(t.NamedTuple):
     """What one look of the loop has found.
 
-    :param signals: Those without a verdict. :param words: The last words of all sources.
-    :param hosts: See ``_objects.host_facts()``. :param lost: Why VMs are to be moved away, by host.
+    :param signals: Those without a verdict. :param hosts: See ``_objects.host_facts()``.
+    :param lost: Why VMs are to be moved away, by host.
     """
 
     site: Site
     signals: t.Sequence[Json]
-    words: t.Sequence[Json]
     hosts: dict[str, Json]
     lost: t.Mapping[str, str]
+
+
+class Settled(t.NamedTuple):
+    """What goes on.
+
+    :param open: The incidents that no run is at work on. :param words: The words that count about them.
+    :param decided: The decisions about signals that this has led to.
+    """
+
+    open: dict[Key, Json]
+    words: dict[Key, Json]
+    decided: list[Json]
 
 
 class Endings:
@@ -60,13 +72,8 @@ class Endings:
     def __init__(self, journal: Journal, scope: str, correlator: Correlator, tell: t.Callable[..., None]) -> None:
         self._journal, self._scope, self._correlator, self._tell = journal, scope, correlator, tell
 
-    def settle(
-        self, seen: Look, words: t.Mapping[str, t.Mapping[str, Json]], at_work: t.Callable[[str, str], bool]
-    ) -> tuple[dict[Key, Json], list[Json]]:
-        """The incidents that go on and that no run is at work on, and the decisions about signals that this needed.
-
-        :param words: By kind and place the word that counts.
-        """
+    def settle(self, seen: Look, at_work: t.Callable[[str, str], bool]) -> Settled:
+        """Begin and end what is to begin and to end."""
         found = self._journal.unended_incidents(scope=self._scope, kind=[*_TOLD, NETWORK])
         open_ = {_key(it): it for it in found if it["kind"] != NETWORK or not it["object"]}
         waiting, decisions = self._sorted(seen.signals, open_, at_work)
@@ -77,12 +84,19 @@ class Endings:
             for it in waiting[key]
         ]
         new = {key for key in waiting if key not in open_ and key not in covered}
-        new |= self._again(words, {*open_, *waiting}, at_work)
+        new |= self._again({*open_, *waiting}, at_work)
         new |= {(NETWORK, host) for host in seen.lost if (NETWORK, host) not in open_}
         open_.update(self._opened(sorted(new), seen))
         decided = self._correlator.decide(decisions)
         idle = {key: it for key, it in open_.items() if not at_work(*key)}
-        return self._going_on(idle, seen, words), decided
+        words = self._words(idle)
+        return Settled(self._going_on(idle, seen, words), words, decided)
+
+    def _words(self, keys: t.Iterable[Key]) -> dict[Key, Json]:
+        hosts = sorted({host_of(at) for kind, at in keys if kind in _TOLD})
+        found = self._journal.last_states(self._scope, _TOLD, hosts) if hosts else []
+        said = {kind: _objects.said(it for it in found if it["kind"] == kind) for kind in _TOLD}
+        return {(kind, at): word for kind, words in said.items() for at, word in words.items()}
 
     # -- beginnings ------------------------------------------------------------------------------------------------
 
@@ -124,17 +138,10 @@ class Endings:
             by_kind.setdefault(kind, []).append(at)
         return {kind: self._journal.last_recoveries(self._scope, kind, its) for kind, its in by_kind.items()}
 
-    def _again(
-        self,
-        words: t.Mapping[str, t.Mapping[str, Json]],
-        known: t.Container[Key],
-        at_work: t.Callable[[str, str], bool],
-    ) -> set[Key]:
+    def _again(self, known: t.Container[Key], at_work: t.Callable[[str, str], bool]) -> set[Key]:
         """What a run has ended well, and what its monitor goes on to call failed."""
-        failed = {
-            (kind, at): word for kind, its in words.items() for at, word in its.items()
-            if word["state"] == "failed" and word["incident_id"] and (kind, at) not in known and not at_work(kind, at)
-        }  # fmt: skip
+        words = self._journal.failed_after_recovery(self._scope, _TOLD)
+        failed = {_key(it): it for it in words if _key(it) not in known and not at_work(*_key(it))}
         return {
             (kind, at)
             for kind, last in self._last(failed).items()
@@ -152,9 +159,7 @@ class Endings:
 
     # -- ends ------------------------------------------------------------------------------------------------------
 
-    def _going_on(
-        self, idle: dict[Key, Json], seen: Look, words: t.Mapping[str, t.Mapping[str, Json]]
-    ) -> dict[Key, Json]:
+    def _going_on(self, idle: dict[Key, Json], seen: Look, words: t.Mapping[Key, Json]) -> dict[Key, Json]:
         followed = self._followed({at: it for (kind, at), it in idle.items() if kind == INSTANCE}, seen)
         moved = self._last(key for key in idle if key[0] == NETWORK).get(NETWORK, {})
         over = {key: why for key, it in idle.items() if (why := self._over(key, it, seen, words, followed))}
@@ -173,7 +178,7 @@ class Endings:
         key: Key,
         incident: Json,
         seen: Look,
-        words: t.Mapping[str, t.Mapping[str, Json]],
+        words: t.Mapping[Key, Json],
         followed: t.Mapping[str, str],
     ) -> str | None:
         """Why an incident ends now. What a unit that is well again calls for is decided, see ``_processes``."""
@@ -182,10 +187,17 @@ class Endings:
             return self._network_is_back(at, incident, seen)
         if kind == PROCESS:
             return None
-        word = words[kind].get(at)
+        word = words.get(key)
         if word and word["state"] == "ok" and (word["age"] or 0.0) < incident["age"]:
-            return "it is well"
+            return followed.get(at) if self._left_off(incident, word) else "it is well"
         return followed.get(at)
+
+    def _left_off(self, incident: Json, word: Json) -> bool:
+        """Whether it is only well because a run has stopped it, and has not got it up again."""
+        domain = ((word["data"] or {}).get("domain") or {}).get("state")
+        if domain in (None, "running"):
+            return False
+        return any((line["facts"] or {}).get("step") for line in self._journal.lines([incident["id"]]))
 
     def _network_is_back(self, host: str, incident: Json, seen: Look) -> str | None:
         if host in seen.lost or (incident["state"] not in ("open", "held") and self._by_hand(incident)):

@@ -283,6 +283,16 @@ def test_one_that_a_run_was_moving_when_it_died_is_gone_on_with_whatever_nova_sh
     assert said(snapshot(begun={**begun, "step": "stop", "target": None}, **about))[0] != "recover"
 
 
+def test_one_that_a_run_has_stopped_and_not_got_up_again_is_not_well() -> None:
+    begun = {"state": "failed", "step": "hard_reboot", "target": None}
+    off = {"state": "ok", "type": "openstack_ha.instance.ok", "data": {"domain": {"state": "shutoff"}}}
+    about = {"server": server(vm_state="error", power_state=4), **off}
+    assert said(snapshot(begun=begun, **about)) == ("recover", None)
+    assert said(snapshot(begun=None, **about)) == ("ignore", "trouble")
+    runs = {"data": {"domain": {"state": "running"}}}
+    assert said(snapshot(begun=begun, **{**about, **runs})) == ("ignore", "trouble")
+
+
 def test_by_hand_limits_and_protection_are_not_asked_and_it_goes_on_elsewhere() -> None:
     unprotected = facts(metadata={"HA_Enabled": "False"})
     seen = {**snapshot("paused", history=[1.0] * 9, facts=unprotected), "caller": "operator"}

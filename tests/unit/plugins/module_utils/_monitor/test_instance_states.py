@@ -8,7 +8,7 @@ from unit.plugins.module_utils._monitor.monitor_fakes import Clock, board, said
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor import libvirt_events as le
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor.guest_agent import Answer
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor.instance_memory import Memory
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor.instance_states import Instances
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor.instance_states import REMEMBER, Instances
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor.libvirt_events import Event, Look
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._monitor.spool import Spool
 
@@ -89,6 +89,8 @@ def test_failures_are_told_and_over_when_it_runs_again(site: Site, pair: tuple[i
 def test_a_failed_vm_that_somebody_stops_or_deletes_is_over(site: Site) -> None:
     site.lifecycle((le.SUSPENDED, 2), (le.STOPPED, 1), (le.STARTED, 0), (le.STOPPED, 5), (le.UNDEFINED, 0))
     assert words(site.spool) == ["io_error", "ok", "crashed", "ok"]
+    site.clock.now += REMEMBER
+    site.instances.tick()
     assert site.board.get("instance", VM) is None
     assert site.memory.uuids() == []
 
@@ -323,3 +325,40 @@ def test_one_that_is_stopped_after_it_was_resumed_is_over_at_once(tmp_path: Path
     made.clock.now += 60
     made.instances.tick()
     assert words(made.spool) == ["io_error", "ok"]
+
+
+def test_that_one_is_off_which_had_failed_is_repeated_for_a_while(site: Site) -> None:
+    site.take("io_error", 1)
+    site.lifecycle((le.SUSPENDED, 2), (le.STOPPED, 1))
+    assert words(site.spool) == ["io_error", "ok"]
+    assert domain(site) == "shutoff"
+    said_ = []
+    for _second in range(1000):
+        site.clock.now += 1
+        site.instances.tick()
+        if words(site.spool):
+            said_ += [(site.clock.now - 1000, words(site.spool), domain(site))]
+    assert {(tuple(it), at) for _when, it, at in said_} == {(("ok",), "shutoff")}
+    assert (len(said_), said_[0][0], said_[-1][0] < 910) == (29, 30.0, True)
+
+
+def test_what_is_repeated_of_one_that_is_off_is_what_it_is_by_then(site: Site) -> None:
+    site.lifecycle((le.STOPPED, 5))
+    site.look(le.SHUTOFF, 2)
+    site.lifecycle((le.UNDEFINED, 0))
+    assert domain(site) == "shutoff"
+
+    def next_() -> str:
+        site.clock.now += 31
+        site.instances.tick()
+        return domain(site)
+
+    assert next_() == "shutoff"
+    site.instances.scan([])
+    assert next_() == "gone"
+    site.instances.blind()
+    assert next_() == "unknown"
+    site.lifecycle((le.DEFINED, 0), (le.STARTED, 0))
+    assert next_() == "running"
+    site.lifecycle((le.STOPPED, 5))
+    assert words(site.spool) == ["crashed"]
