@@ -59,6 +59,7 @@ class Word:
     :param value: What it means; None where it cannot be understood.
     :param foreign: The word of another tool, which counts where its level has none of ours.
     :param unread: What is said there is not known at the moment.
+    :param refused: The policy does not let who says it decide that.
     """
 
     level: str
@@ -68,6 +69,7 @@ class Word:
     value: t.Any
     foreign: bool = False
     unread: bool = False
+    refused: bool = False
 
     def __str__(self) -> str:
         return f"{self.source}={_shown(self.said)}" if self.said is not None else self.source
@@ -201,7 +203,10 @@ def _agree(words: Words) -> bool:
 
 
 def _not_understood(word: Word) -> str:
-    return word.source if word.said is None else f"{word.source}={word.said!r} is not understood"
+    if word.said is None:
+        return word.source
+    why = "does not count, see ha.owners_decide" if word.refused else "is not understood"
+    return f"{word.source}={word.said!r} {why}"
 
 
 def _contradiction(words: Words) -> str:
@@ -209,6 +214,9 @@ def _contradiction(words: Words) -> str:
 
 
 def _shown(said: t.Any) -> str:
+    """As it is written."""
+    if isinstance(said, bool):
+        return str(said).lower()
     return ",".join(map(str, said)) if isinstance(said, (list, tuple)) else str(said)
 
 
@@ -250,7 +258,7 @@ def _words(facts: Mapping, policy: Mapping, segment: Mapping) -> Words:
         *_of_image(facts["image"] or {}, ha, presets),
         *_exclusions(facts, ha),
         *_of_vm_rules(facts, ha),
-        *_of_vm(facts, presets),
+        *_of_vm(facts, ha, presets),
     ]
 
 
@@ -302,22 +310,35 @@ def _of_flavor(flavor: Json, ha: Json, presets: t.Container[str]) -> Words:
 
 def _of_image(image: Mapping, ha: Json, presets: t.Container[str]) -> Words:
     properties, tags = image.get("properties", {}), image.get("tags", [])
-    return [
+    marks = [
         *_marks("image", "image property", properties.items(), (PREFIX, IMAGE_PREFIX)),
         *_marks("image", "image tag", _pairs(tags)),
         *_evacuable("image", "image property", properties, presets),
         *_evacuable("image", "image tag", {REDHAT: "true"} if REDHAT in tags else {}, presets),
+    ]
+    return [
+        # Only operators can make an image public; others belong to projects.
+        *(marks if properties.get("visibility") == "public" else _of_owner(marks, ha)),
         *_of_rules("image", _names(image), ha),
         *_unread("image", image),
     ]
 
 
-def _of_vm(facts: Mapping, presets: t.Container[str]) -> Words:
-    return [
+def _of_vm(facts: Mapping, ha: Json, presets: t.Container[str]) -> Words:
+    marks = [
         *_marks("VM", "VM metadata", facts["metadata"].items()),
         *_marks("VM", "VM tag", _pairs(facts["tags"])),
         *_ha_enabled("VM", "VM metadata", facts["metadata"], presets),
     ]
+    return _of_owner(marks, ha)
+
+
+def _of_owner(marks: Words, ha: Json) -> Words:
+    """What owners of VMs say, without what is not for them to say."""
+    theirs = ha["owners_decide"]
+    known = [word for word in marks if word.key not in KEYS or word.key in theirs]
+    others = [word for word in marks if word.key in KEYS and word.key not in theirs]
+    return known + [dataclasses.replace(word, value=None, refused=True) for word in others]
 
 
 def _pairs(tags: t.Iterable[str]) -> t.Iterator[tuple[str, str]]:

@@ -257,6 +257,14 @@ _HA = _section(
         "uniqueItems": True,
         "default": ["masakari"],
     },
+    owners_decide={
+        "description": "What metadata and tags of VMs, and marks on images that are not public, may decide. The rest is "
+        "for operators to say.",
+        "type": "array",
+        "items": {"type": "string", "enum": list(_WORDS)},
+        "uniqueItems": True,
+        "default": list(_WORDS),
+    },
     regions=_rules("region"),
     cells=_rules(
         "cell",
@@ -446,8 +454,8 @@ _INSTANCES = _section(
     ),
     parallel=_number("VMs that one run works on at once.", "VMs", 20, 1, 1000),
     hard_reboot=_choice(
-        "Which VMs are not asked to shut down first: those that `hang` (panicked, watchdog, guest_silent, io_error), or "
-        "`none`, which costs them the time that Nova gives a VM to shut down.",
+        "Which VMs are not asked to shut down first: those that `hang` (panicked, watchdog, guest_silent, io_error) or "
+        "`none`, which costs these the time that Nova gives a VM to shut down.",
         "hang",
         "hang",
         "none",

@@ -119,7 +119,7 @@ def test_a_recovery_does_what_the_finest_level_says_and_explains_it(
 def _explains(out: str) -> None:
     assert "torn (" in out
     shown = [" ".join(line.strip(' ",').split()) for line in out.splitlines()]
-    assert "protect yes zone ha.zones.az1 protect=True" in shown
+    assert "protect yes zone ha.zones.az1 protect=true" in shown
     assert "group everybody project ha.projects.admin group=everybody" in shown
     assert "priority 600 aggregate aggregate zone1 openstack_ha:priority=600" in shown
     assert "VM protect no VM metadata openstack_ha:protect" in shown

@@ -60,10 +60,10 @@ def test_the_example_of_the_user_story_verbatim() -> None:
     others = {"protect": False}
     inside = vm(zone="az1")
     assert protection(inside, rules, others).protected
-    assert protection(inside, rules, others).because == "ha.zones.az1 protect=True"
+    assert protection(inside, rules, others).because == "ha.zones.az1 protect=true"
     overriding = vm(zone="az1", flavor={"name": "no-ha", "extra_specs": {}})
     assert not protection(overriding, rules, others).protected
-    assert protection(overriding, rules, others).because == "ha.flavors.no-ha protect=False"
+    assert protection(overriding, rules, others).because == "ha.flavors.no-ha protect=false"
     assert not protection(vm(zone="az2"), rules, others).protected
 
 
@@ -282,7 +282,7 @@ def test_without_a_word_everything_is_protected_with_middling_priority() -> None
     found = protection(vm(), {}, {})
     assert (found.protected, found.priority, found.method) == (True, 500, "evacuate")
     assert found.because == "nobody says otherwise"
-    assert protection(vm(), {}, {"protect": True}).because == "segment default protect=True"
+    assert protection(vm(), {}, {"protect": True}).because == "segment default protect=true"
 
 
 def meaning(value: str | None) -> bool | None:
@@ -360,6 +360,22 @@ def test_the_restart_order_is_read_from_text() -> None:
     found = decide({f"openstack_ha:{key}": value for key, value in marks.items()})
     assert (found.group, found.after) == ("db", ("cache", "dns", "queue"))
     assert found.ready == {"is": "https", "port": 8443, "path": "/healthz"}
+
+
+def test_owners_decide_only_what_the_policy_leaves_to_them() -> None:
+    rules = policy(owners_decide=["protect"])
+    facts = vm(metadata={PRIORITY: "1000", PROTECT: "no"}, tags=["openstack_ha:group=a"])
+    facts["image"]["properties"] = {"openstack_ha_method": "none", "visibility": "shared"}
+    found = protection(facts, rules, {"priority": 100})
+    assert (found.protected, found.priority, found.group, found.method) == (False, 100, None, "evacuate")
+    assert found.notes == (
+        "image property openstack_ha_method='none' does not count, see ha.owners_decide",
+        "VM metadata openstack_ha:priority='1000' does not count, see ha.owners_decide",
+        "VM tag openstack_ha:group='a' does not count, see ha.owners_decide",
+    )
+    facts["image"]["properties"]["visibility"] = "public"
+    assert protection(facts, rules, {}).method == "none"
+    assert protection(facts, policy(owners_decide=[]), {}).protected
 
 
 # -- local disks -------------------------------------------------------------------------------------------------------

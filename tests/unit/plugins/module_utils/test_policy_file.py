@@ -358,6 +358,7 @@ FULL = yaml.safe_load(
       tasks: {smoke: {url: "http://checks.example.net/{id}"}}
     ha:
       presets: [redhat]
+      owners_decide: [protect, method]
       regions: {RegionOne: {protect: true}}
       cells: {cell1: {segments: [rack1], zones: [], aggregates: [ssd], priority: 400}}
       zones: {"zone 1": {method: notify, deadline: 60.5, otherwise: rebuild}}

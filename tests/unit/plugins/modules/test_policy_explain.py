@@ -50,12 +50,12 @@ def test_a_vm_is_found_by_its_id_and_by_its_name(tasks: Tasks, server: str) -> N
     found = explain(tasks, server)
     assert (found["facts"]["name"], found["priority"], found["changed"]) == ("db1", 900, False)
     assert found["winners"]["priority"]["level"] == "VM"
-    assert found["winners"]["protect"]["source"] == "segment default protect=True"
+    assert found["winners"]["protect"]["source"] == "segment default protect=true"
 
 
 def test_the_given_policy_holds(tasks: Tasks) -> None:
     policy = _policy_file.parse({"ha": {"zones": {"nova": {"protect": False}}}}, [], []).values
-    assert explain(tasks, "db1", policy=policy)["because"] == "ha.zones.nova protect=False"
+    assert explain(tasks, "db1", policy=policy)["because"] == "ha.zones.nova protect=false"
 
 
 def test_names_that_several_have_are_refused_with_their_ids(tasks: Tasks) -> None:
