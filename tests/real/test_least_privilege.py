@@ -94,6 +94,10 @@ def test_the_documented_rules_suffice_and_none_is_idle(cloud: Bed, tmp_path: Pat
     assert {line["state"] for line in playbooks.ledger().values()} == {"verified"}, playbooks.ledger()
     assert len(playbooks.ledger()) == len(vms)
     assert cloud.ever_ran_twice() == []
+    cloud.crash_guest("cmp02", vms[2], notice=True)
+    cloud.await_server(vms[2], lambda server: server["OS-EXT-STS:vm_state"] == "stopped")
+    outcome = playbooks.run("recover_instance", failed_instances=vms[2])
+    assert outcome, outcome.out
     needed = used(rules, cloud.api_calls()["by_route"])
     assert [rule for rule in rules if rule not in needed] == []
 

@@ -26,8 +26,8 @@ KIND = "instance"
 
 #: Seconds that a VM must run after an I/O error had paused it: one whose storage is still away is paused again at once.
 SETTLE = 5.0
-#: Seconds for which it is repeated that a VM is ok which is off after it had failed: who wants to start it elsewhere has
-#: to know that it still is.
+#: Seconds for which it is repeated that a VM is ok which is off after it had failed: who wants to start it elsewhere
+#: has to know that it still is.
 REMEMBER = 900.0
 
 
