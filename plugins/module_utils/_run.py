@@ -88,7 +88,7 @@ class Run:
 
     def silent(self) -> list[str]:
         """The hosts that nobody heard then."""
-        return sorted(host for host, facts in self.seen.items() if facts.get("silent"))
+        return sorted(host for host, facts in self.seen.items() if facts.get("silent") or facts.get("heard") is False)
 
     def step(self, name: str, host: str | None = None, at: float | None = None) -> None:
         """Journal that a step was reached, with the seconds since the run was opened.

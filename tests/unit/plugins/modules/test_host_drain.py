@@ -159,6 +159,13 @@ def test_a_host_that_is_down_is_no_case_for_this(tasks: Tasks, run_id: str, stat
     assert tasks.cloud.changes == []
 
 
+def test_no_vm_is_sent_to_a_host_that_nobody_hears(tasks: Tasks, run_id: str) -> None:
+    with tasks.journal() as journal:
+        journal.add_verdict(run_id, {"hosts": {"cmp02": {"heard": False}, "cmp03": {"heard": True}}}, "hash", {})
+    drain(tasks, run_id=run_id)
+    assert [it["dest_compute"] for it in tasks.cloud.moved] == ["cmp03"]
+
+
 def test_without_a_run_nothing_is_moved(tasks: Tasks) -> None:
     with pytest.raises(RecoveryError, match="run_id"):
         drain(tasks)
