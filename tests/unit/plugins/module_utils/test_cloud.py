@@ -214,3 +214,32 @@ def test_the_password_is_in_no_error(api: Api) -> None:
 
 def test_what_is_secret_is_marked() -> None:
     assert {name for name, option in CLOUD_SPEC.items() if option.get("no_log")} == {"auth", "client_key"}
+
+
+@pytest.mark.parametrize(
+    ("service", "version", "path"),
+    [("compute", "v2.1", "/nova/v2.1/images/a"), ("placement", "v2", "/placement/v2/images/a")],
+)
+def test_what_can_be_done_without_is_asked_for_in_the_version_that_is_meant(
+    api: Api, cloud: Cloud, service: str, version: str, path: str
+) -> None:
+    api.answers[("GET", path)] = [(200, {"name": "a"})]
+    assert cloud.ask_once(service, version, "/images/a", 5.0) == {"name": "a"}
+    assert api.asked(path) == ["GET"]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 500, 503])
+def test_what_can_be_done_without_is_asked_for_once_and_costs_no_new_token(api: Api, cloud: Cloud, status: int) -> None:
+    api.answers[("GET", SERVICES)] = [(200, {})]
+    cloud.get("compute", "/os-services")
+    api.answers[("GET", "/placement/v2/images/a")] = [(status, {"error": {"message": "no"}}), (200, {})]
+    with pytest.raises(CloudError) as caught:
+        cloud.ask_once("placement", "v2", "/images/a", 5.0)
+    assert caught.value.facts["status"] == status
+    assert (api.asked("/placement/v2/images/a"), api.tokens) == (["GET"], 1)
+
+
+def test_a_service_that_is_not_there_is_an_answer_too(cloud: Cloud) -> None:
+    with pytest.raises(CloudError) as caught:
+        cloud.ask_once("image", "v2", "/images/a", 5.0)
+    assert caught.value.facts["status"] is None
