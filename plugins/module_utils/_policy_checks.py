@@ -32,6 +32,7 @@ Json = t.Dict[str, t.Any]
 _Errors = t.Iterator[ConfigError]
 _MANY = 5
 _CAPS = ("at_once", "per_hour")
+_NEEDED_TO_MIGRATE = ("nova-compute", "openstack-nova-compute", "libvirtd", "virtqemud")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +142,7 @@ def warnings(policy: Json, given: Json) -> list[str]:
     :param given: What the file says; of defaults nothing is told.
     """
     caps = _never_reached(policy["budgets"], given.get("budgets", {}))
-    others = (_never_probed(policy), _ha_checks.warnings(policy["ha"]))
+    others = (_never_probed(policy), _never_moved(policy), _ha_checks.warnings(policy["ha"]))
     return [*_answers_itself(policy), *caps, *_overlaps(policy), *_matrix(policy, given), *itertools.chain(*others)]
 
 
@@ -149,6 +150,12 @@ def _never_probed(policy: Json) -> t.Iterator[str]:
     if not policy["restart"]["probe_networks"]:
         for path in _restart_order.probed(policy):
             yield f"{path}.ready: is never so, because restart.probe_networks names no network in which VMs are probed."
+
+
+def _never_moved(policy: Json) -> t.Iterator[str]:
+    for unit, said in policy["processes"]["units"].items():
+        if said.get("then") == "migrate" and unit.split(".")[0] in _NEEDED_TO_MIGRATE:
+            yield f"processes.units.{unit}.then: migrate: nothing can be moved alive without this very service."
 
 
 def _answers_itself(policy: Json) -> t.Iterator[str]:

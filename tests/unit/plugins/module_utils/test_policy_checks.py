@@ -16,6 +16,10 @@ COMPLETE = "reactions: [{lost: [storage], reaction: recover}, {lost: [admin], re
 
 WARNED = [
     (
+        "processes: {units: {nova-compute.service: {then: migrate}, neutron-l3-agent: {then: migrate}}}",
+        ["processes.units.nova-compute.service.then: migrate: nothing can be moved alive without this very service."],
+    ),
+    (
         "ask: {default: recover, wait: 60}",
         ["ask.default: recover: hosts about which nobody answers within 60 s are powered off."],
     ),
