@@ -28,6 +28,9 @@ class Knobs:
             "spawn_lingers": 0.0,
             "spawn_fails": False,
             "shared_storage": shared_storage,
+            "migrate_delay": 0.0,
+            "migrate_fails": False,
+            "migrate_refused": False,
         }
 
     def __getattr__(self, name: str) -> t.Any:
