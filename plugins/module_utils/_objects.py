@@ -114,13 +114,12 @@ def journal_facts(
     :param hosts: See :func:`host_facts`; what the journal knows of them is added.
     """
     mine = {host_of(it) for it in places}
-    words = journal.last_states(scope, [kind])
-    told = said(words)
-    incidents = {
-        place(it["host"], it["object"]): it for it in journal.incidents(scope=scope, kind=kind, state=list(UNSETTLED))
-    }
-    if kind != PROCESS:  # an update that breaks a service does so everywhere; of VMs only their host tells anything
-        hosts = {host: it for host, it in hosts.items() if host in mine}
+    # An update that breaks a service does so everywhere; of VMs only their host tells anything.
+    about = None if kind == PROCESS else sorted(mine)
+    hosts = {host: it for host, it in hosts.items() if about is None or host in mine}
+    told = said(journal.last_states(scope, [kind], about))
+    filters: Json = {"kind": kind, "state": list(UNSETTLED), **({} if about is None else {"host": about})}
+    incidents = {place(it["host"], it["object"]): it for it in journal.incidents(scope=scope, **filters)}
     wanted = sorted({*places, *(it for it in incidents if host_of(it) in hosts)})
     history = journal.recoveries_of(scope, kind, wanted, _HISTORY)
     known = _recovery.journal_facts(journal, scope, [], policy)

@@ -26,12 +26,13 @@ def mark(database: Database) -> Mark:
     return {"boot_id": holder.boot_id(), "monotonic": time.monotonic(), "at": database.utc()}
 
 
-def age(database: Database, of: Mark | None, at: str | None = None) -> float | None:
+def age(database: Database, of: Mark | None, at: str | None = None, now: Mark | None = None) -> float | None:
     """Seconds since a mark was made, never negative; None if nothing is known about it.
 
     :param at: The same moment as UTC text, for rows written before there were marks.
+    :param now: This moment, where it was marked already: for many rows at once.
     """
-    now = mark(database)
+    now = now or mark(database)
     if of and of.get("boot_id") and of["boot_id"] == now["boot_id"]:
         return max(0.0, float(now["monotonic"]) - float(of["monotonic"]))
     then = of["at"] if of else _seconds(at)

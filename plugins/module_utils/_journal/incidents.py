@@ -155,7 +155,7 @@ class Incidents:
         """
         query = rows.matching("incidents", filters, ["opened_at", "id"])
         found = rows.rows(self.database, query.where(table("incidents").c.open_key.is_not(None)))
-        age = functools.partial(ages.age, self.database)
+        age = functools.partial(ages.age, self.database, now=ages.mark(self.database))
         return [{**it, "age": age(it["opened_mark"], it["opened_at"]), "due_in": self._due_in(it)} for it in found]
 
     def incidents(self, **filters: t.Any) -> list[Row]:

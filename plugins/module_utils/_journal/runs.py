@@ -159,7 +159,8 @@ class Runs:
         for start in range(0, len(wanted), _AT_ONCE):
             some = wanted[start : start + _AT_ONCE]
             found += rows.rows(self.database, query.where(column.in_(some)))
-        aged = [{**it, "age": ages.age(self.database, it.pop("ended_mark"))} for it in found]
+        now = ages.mark(self.database)
+        aged = [{**it, "age": ages.age(self.database, it.pop("ended_mark"), now=now)} for it in found]
         return sorted((it for it in aged if it["age"] is not None), key=lambda it: it["age"])
 
     def unfinished_runs(self, host: str, scope: str | None = None, kind: str = HOST) -> list[Row]:

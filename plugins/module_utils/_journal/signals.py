@@ -173,13 +173,24 @@ class Signals:
         query = rows.matching("signals", filters, ["host", "kind", "object", "source"])
         return _aged(self.database, rows.rows(self.database, query.where(table("signals").c.newest_key.is_not(None))))
 
+    def failed_after_recovery(self, scope: str, kinds: t.Sequence[str]) -> list[Row]:
+        """Last words that something of these kinds has failed, whose incident was ended as recovered, with ages."""
+        signals, incidents = table("signals"), table("incidents")
+        query = (
+            rows.matching("signals", {"scope": scope, "kind": list(kinds), "state": "failed"})
+            .join_from(signals, incidents, incidents.c.id == signals.c.incident_id)
+            .where(signals.c.newest_key.is_not(None), incidents.c.state == "recovered")
+        )
+        return _aged(self.database, rows.rows(self.database, query))
+
 
 def _aged(database: Database, found: t.Sequence[Row]) -> list[Row]:
+    now = ages.mark(database)
     return [
         {
             **it,
-            "age": ages.age(database, it["received_mark"], it["received_at"]),
-            "repeat_age": ages.age(database, it["repeated_mark"], it["repeated_at"]),
+            "age": ages.age(database, it["received_mark"], it["received_at"], now),
+            "repeat_age": ages.age(database, it["repeated_mark"], it["repeated_at"], now),
         }
         for it in found
     ]

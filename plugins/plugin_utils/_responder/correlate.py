@@ -18,6 +18,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.pla
     HOST,
     INSTANCE,
     PROCESS,
+    host_of,
     place,
 )
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
@@ -93,7 +94,8 @@ class Correlator:
         """In this run it was decided: so it is about the signals of its places."""
         run = self._journal.run(run_id)
         members = {entry["host"]: entry["incident_id"] for entry in run["hosts"]}
-        waiting = self._journal.undecided_signals(self._scope, MOST, kind=run["kind"])
+        hosts = sorted({host_of(at) for at in members})
+        waiting = self._journal.undecided_signals(self._scope, MOST, kind=run["kind"], host=hosts)
         return self.decide(
             [
                 as_verdict(it, verdict, members[at])

@@ -53,8 +53,8 @@ Json = dict[str, t.Any]
 
 #: Seconds between two looks at most: so often each responder says what it hears.
 INTERVAL = 2.0
-#: Kinds whose last words are facts.
-FACTS = ("host", "network", "instance", "process")
+#: Kinds whose last words are facts about hosts.
+FACTS = ("host", "network")
 #: Seconds between two looks while a suspicion is young, and for how long it is; other responders are just finding out.
 _SOON, _YOUNG = 0.3, 10.0
 #: Seconds after which a host that is held is worth an incident.
@@ -234,7 +234,7 @@ class Loop:
             for host, it in hosts.verdicts.items()
             if it.get("reaction") == MIGRATE and it["verdict"] == "alert" and host not in hosts.news
         }
-        wait = self.objects.look(objects.Look(scene.site, undecided, scene.words, self._host_facts(scene), lost))
+        wait = self.objects.look(objects.Look(scene.site, undecided, self._host_facts(scene), lost))
         return INTERVAL if wait is None else max(wait, _SOON / 3)
 
     def _host_facts(self, scene: Scene) -> dict[str, Json]:
@@ -256,7 +256,9 @@ class Loop:
         site = self.parts.keeper.current()
         if site is None:
             raise RecoveryError("The segments are not known any more.")
-        return self._host_facts(self._scene(site, self._fresh())), site
+        parts = self.parts
+        heard, services = parts.hearing.look(), parts.sources.services(self._fresh())
+        return self._host_facts(Scene(parts.name, parts.responders, site, heard, services)), site
 
     def _take_in(self) -> None:
         while not self._inbox.empty():

@@ -55,6 +55,9 @@ class Channel(t.Protocol):
     def rest(self) -> None:
         """Nothing more is to be sent for the moment."""
 
+    def close(self) -> None:
+        """Nothing more is ever to be sent."""
+
 
 class Notifier:
     """Journals notices and sends them, each channel in a thread of its own: a dead one keeps no other waiting."""
@@ -115,6 +118,9 @@ class _HandedOn:
     def rest(self) -> None:
         """Nothing is kept."""
 
+    def close(self) -> None:
+        """Nothing is kept."""
+
 
 class _Sender:
     """Sends the notices of one channel."""
@@ -151,6 +157,7 @@ class _Sender:
             if not self._stopping:
                 self._woken.wait(wait)
         self.look()
+        self.channel.close()
 
     def look(self) -> float:
         """Send what is due; return in how many seconds something else will be."""

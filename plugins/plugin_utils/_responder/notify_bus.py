@@ -66,6 +66,10 @@ class Bus:
     def rest(self) -> None:
         """The connection is kept: it has its own heartbeats, and brokers take long to let somebody in."""
 
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._failed("")
+
     def _failed(self, reason: str) -> str:
         transport, self._transport = self._transport, None
         if transport is not None:

@@ -61,6 +61,10 @@ class Mail:
             with contextlib.suppress(smtplib.SMTPException, OSError):
                 server.quit()
 
+    def close(self) -> None:
+        """The same."""
+        self.rest()
+
     def _failed(self, reason: str) -> str:
         server, self._server = self._server, None
         if server is not None:

@@ -78,6 +78,10 @@ class Webhook:
             self._session.close()
             self._session = None
 
+    def close(self) -> None:
+        """The same."""
+        self.rest()
+
     def _headers(self, notice: Json, body: bytes) -> dict[str, str]:
         headers = {
             "Content-Type": "application/json",

@@ -104,8 +104,7 @@ class Objects:
     def look(self, seen: Look) -> float | None:
         """Have decided what is due; seconds until something else will be, None if nothing waits."""
         self._lost = dict(seen.lost)
-        words = {kind: _objects.said(it for it in seen.words if it["kind"] == kind) for kind in (INSTANCE, PROCESS)}
-        open_, decided = self._endings.settle(seen, words, self._at_work)
+        open_, words, decided = self._endings.settle(seen, self._at_work)
         self.parts.metrics.decided(decided, seen.signals)
         self._forget(open_)
         now, waits = self.parts.clock(), self._waits(seen, open_)
@@ -166,11 +165,11 @@ class Objects:
         left = {host: min(GATHER - min(its), GATHER_MOST - max(its)) for host, its in ages.items()}
         return {key: left.get(host_of(key[1]), 0.0) for key in open_ if key[0] == INSTANCE and key not in self._kept}
 
-    def _mark(self, seen: Look, words: t.Mapping[str, Json], key: Key, incident: Json) -> t.Any:
+    def _mark(self, seen: Look, words: t.Mapping[Key, Json], key: Key, incident: Json) -> t.Any:
         """What a decision hangs on; when it changes it is made anew."""
         kind, at = key
         host = seen.hosts.get(host_of(at), {})
-        word = words.get(kind, {}).get(at) or {}
+        word = words.get(key) or {}
         state = tuple(host.get(it) for it in ("heard", "forced_down", "nova_state", "host_incident", "host_run"))
         return (
             state, incident["id"], word.get("id"), word.get("state"), seen.lost.get(at) if kind == NETWORK else None,
@@ -273,7 +272,8 @@ class Objects:
         """Write the verdict on signals for which no run is opened."""
         if not verdicts:
             return
-        waiting = self.parts.journal.undecided_signals(self.parts.scope, kind=kind, state="failed")
+        hosts = sorted({host_of(at) for at in verdicts})
+        waiting = self.parts.journal.undecided_signals(self.parts.scope, kind=kind, state="failed", host=hosts)
         decisions = [
             as_verdict(it, verdicts[at], incidents[at]["id"])
             for it in waiting
@@ -315,7 +315,7 @@ class Objects:
         except BaseException as error:
             parts.opener.give_up(run["id"], claimed, str(error))
             raise
-        signals = parts.journal.undecided_signals(parts.scope, kind=kind)
+        signals = parts.journal.undecided_signals(parts.scope, kind=kind, host=sorted({host_of(at) for at in places}))
         parts.metrics.decided(parts.correlator.decided(run["id"], verdicts), signals)
         parts.metrics.object_verdicts(kind, verdicts)
         self._keep(kind, verdicts, marks)
