@@ -29,6 +29,7 @@ class Knobs:
             "spawn_fails": False,
             "shared_storage": shared_storage,
             "migrate_delay": 0.0,
+            "guest_command": "",
             "migrate_fails": False,
             "migrate_refused": False,
         }
