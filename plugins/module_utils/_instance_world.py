@@ -75,17 +75,18 @@ class RealWorld:
         if service["state"] != "up" or service.get("forced_down"):
             shown = "forced down" if service.get("forced_down") else service["state"]
             raise Halted(f"{host} does not answer, nova-compute is {shown}: this becomes an incident of the host")
-        if self._asked("silent", host, lambda: self._is_silent(host)):
+        if host in self._asked("silent", "", self._silent):
             raise Halted(f"{host} is not heard any more: this becomes an incident of the host")
 
-    def _is_silent(self, host: str) -> bool:
-        """Whether a responder that hears others hears nothing of it on any network."""
+    def _silent(self) -> set[str]:
+        """The hosts of which a responder that hears others hears nothing on any network."""
+        found: set[str] = set()
         for row in self._run.journal.observers(self._cloud.region):
             networks = ((row["view"] or {}).get("networks") or {}).values()
-            told = [it for it in networks if it.get("hears")]
-            if row["age"] is not None and row["age"] < _SEEN and told and all(host in it["lost"] for it in told):
-                return True
-        return False
+            told = [set(it["lost"]) for it in networks if it.get("hears")]
+            if row["age"] is not None and row["age"] < _SEEN and told:
+                found |= set.intersection(*told)
+        return found
 
     def server(self, server_id: str) -> Json | None:
         """Nova's document of it."""
@@ -131,7 +132,7 @@ class RealWorld:
                 roles="auto",
                 protected_only=False,
             )
-            plan = make_plan(self._cloud, self._topology, [line.host], way=way)
+            plan = make_plan(self._cloud, self._topology, [line.host], silent=self._silent(), way=way)
             planned = next((it for it in plan["lines"] if it["id"] == line.id), None)
             if planned is None or planned["step"] != "evacuate":
                 why = planned["reason"] if planned else "Nova does not show it there"
