@@ -121,6 +121,7 @@ class Line:
     :param keys: What others wait for. :param waits: Keys that it waits for. :param awaited: When it counts as ready.
     :param landed_off: This run or an earlier one may have landed it off because it waited.
     :param parked: It was seen off on its target, and waits for its turn. :param no_room: The plan had no place for it.
+    :param doubted: It was seen running once although it is not its turn.
     :param facts: What the ledger says besides, where that changes while the run is at work.
     """
 
@@ -160,6 +161,7 @@ class Line:
     server: Json | None = None
     landed_off: bool = False
     parked: bool = False
+    doubted: bool = False
     starting: bool = False
     why_not_started: str = ""
     no_room: bool = False

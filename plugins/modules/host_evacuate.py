@@ -247,9 +247,10 @@ def _line(entry: Json, topology: Json, row: Json) -> Line:
     if entry.get("local_disk_loss") is not None:
         segment = {**segment, "allow_local_disk_loss": entry["local_disk_loss"]}
     line = Line(**{name: entry[name] for name in names}, segment=segment, state=state, noted=row.get("state", ""))
-    line.landed_off = bool(line.waits or (row.get("facts") or {}).get("waits"))
+    known = row.get("facts") or {}
+    line.landed_off = bool(line.waits or known.get("waits"))
     line.no_room = state == "pending" and bool(line.alternates)
-    line.facts = _facts(entry) if line.waits else {}
+    line.facts = {**_facts(entry), "need": line.need or known.get("need", {})} if line.waits else {}
     return line
 
 
