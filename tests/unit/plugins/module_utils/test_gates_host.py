@@ -280,6 +280,15 @@ def test_how_many_reporters_it_takes_is_what_the_policy_says_of_witnesses() -> N
     assert said(case(facts), three) == ("recover", None)
 
 
+def test_that_many_vms_cannot_read_their_disks_is_never_enough_to_call_the_storage_lost() -> None:
+    one = {**policy(gates__witnesses__needed=1), "networks": NETWORKS}
+    for reporters, expected in ((["instances"], ("hold", "witnesses")), (["instances", "ctl1"], ("recover", None))):
+        facts = {**LIVES, "networks": {**on(alive="admin tenant"), "storage": report("lost", reporters)}}
+        assert said(case(facts), one) == expected
+    two = {**policy(gates__witnesses__needed=2), "networks": NETWORKS}
+    assert said(case(facts), two) == ("recover", None), "but it counts beside the word of another"
+
+
 def test_each_network_of_a_host_that_lives_needs_reporters_of_its_own() -> None:
     """Without tenant and admin a person is asked; that admin is lost is one reporter's word."""
     facts = {**LIVES, "networks": {**on(lost="tenant", alive="storage"), "admin": report("lost", ["ctl1"])}}

@@ -218,3 +218,15 @@ def test_what_is_still_repeated_is_not_old(journal: Journal) -> None:
     _old(journal, "vm-1")
     accept(journal, said())
     assert journal.prune_signals("R", 2) == 0
+
+
+@pytest.mark.parametrize(("state", "found"), [("recovered", 1), ("closed", 0), ("held", 0)])
+def test_what_is_called_failed_though_it_was_recovered_is_found(journal: Journal, state: str, found: int) -> None:
+    accept(journal, said())
+    incident = journal.open_incident("cmp03", "R", None, "instance", "vm-1")["id"]
+    journal.decide_signals([journal.signals()[0]["id"]], "recover", None, "x", incident)
+    journal.set_incident(incident, state)
+    assert len(journal.failed_after_recovery("R", ["instance"])) == found
+    assert journal.failed_after_recovery("R", ["process"]) == []
+    accept(journal, said("ok"))
+    assert journal.failed_after_recovery("R", ["instance"]) == []

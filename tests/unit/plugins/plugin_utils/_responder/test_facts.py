@@ -94,6 +94,8 @@ def test_when_all_are_heard_nobody_is_suspected() -> None:
         {"services": services(down=["cmp01"])},
         {"words": [word("cmp01", "failed")]},
         {"words": [word("cmp01", "failed", 2.0, "host:cmp01", kind="network", object="storage")]},
+        {"cut": {"cmp01", "unknown"}},
+        {"ailing": {"cmp01"}},
     ],
 )
 def test_a_host_is_suspected_for_each_of_these_reasons(why: dict[str, t.Any]) -> None:
@@ -101,6 +103,13 @@ def test_a_host_is_suspected_for_each_of_these_reasons(why: dict[str, t.Any]) ->
     assert it.suspects(()) == ["cmp01"]
     assert it.suspects({"cmp01"}) == []
     assert it.suspects((), ["cmp04"]) == ["cmp01", "cmp04"]
+
+
+def test_vms_that_cannot_read_their_disks_speak_about_the_storage_of_their_host_alone() -> None:
+    it = scene(cut={"cmp01"}, heard=heard(cmp01="storage"))
+    assert it.networks("cmp01")["storage"] == {"state": "lost", "lost": ["ctl1", "instances"], "alive": []}
+    assert it.networks("cmp01")["admin"]["lost"] == []
+    assert it.networks("cmp02")["storage"]["lost"] == []
 
 
 def test_a_lost_network_that_the_policy_does_not_name_makes_nobody_suspected() -> None:
