@@ -97,6 +97,20 @@ class Cloud:
         except ksa_exceptions.ClientException as error:
             raise _unreachable("Keystone has not told who we are", error) from error
 
+    def of_project(self, project_id: str) -> Cloud:
+        """The same user in another project, which must have given it a role there.
+
+        :raises CloudError: Keystone says no, or is away.
+        """
+        try:
+            if self._connection.current_project_id == project_id:
+                return self
+            connection = self._connection.connect_as_project({"id": project_id})
+            _patiently(lambda: connection.session.get_token())
+        except Exception as error:  # openstacksdk raises from several unrelated hierarchies here
+            raise CloudError(f"No token for project {project_id}: {error}", status=None, answer=str(error)) from error
+        return Cloud(connection, f"{self._key} in project {project_id}")
+
     def has(self, service: str) -> bool:
         """Whether the catalog knows an endpoint of this service type."""
         try:
