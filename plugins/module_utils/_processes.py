@@ -17,9 +17,9 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.pla
 
 Json = t.Dict[str, t.Any]
 
-#: How a ``disabled_reason`` begins that says that the host is out of service for one of its services, or networks.
+#: How the ``disabled_reason`` of a host begins that is out of service for one of its services; then follow the unit, a
+#: colon, why, and the run (playbooks/tasks/ailing_host.yml).
 PROCESS_REASON = f"{OUR_REASON} process "
-NETWORK_REASON = f"{OUR_REASON} network "
 
 #: What a run does about a place, beside telling people: disable nova-compute; disable it and drain the host; disable it
 #: and ask the gates of hosts; enable it again; nothing else.
@@ -95,12 +95,6 @@ def reaction(unit: str, policy: t.Mapping[str, t.Any]) -> str:
     return DISABLE if own.get("disable", given["disable"]) else ALERT
 
 
-def reason(unit: str, why: str, run_id: str) -> str:
-    """A ``disabled_reason``: Nova keeps 255 characters of it."""
-    ending = f", run {run_id}"
-    return f"{PROCESS_REASON}{unit}: {why}"[: 255 - len(ending)] + ending
-
-
 def unit_of(disabled_reason: str | None) -> str | None:
     """The unit for which this collection has disabled a host; None if it has not, or for something else."""
     words = disabled_reason or ""
@@ -142,7 +136,7 @@ def _maintenance(case: Case) -> Objection | None:
 
 
 def _host_itself(case: Case) -> Objection | None:
-    """Is the host itself well? What becomes of its VMs is decided there, and its services with it."""
+    """Is the host itself well?"""
     unknown = [key for key in ("host_run", "forced_down") if case.host.get(key) is None]
     if unknown:
         return Objection("hold", f"too little is known of {case.name} itself ({', '.join(unknown)})")
@@ -162,7 +156,7 @@ def _host_itself(case: Case) -> Objection | None:
 
 
 def _service(case: Case) -> Objection | None:
-    """Is the host in service, or out of it for this?"""
+    """Is the host in service?"""
     ours, status = unit_of(case.host.get("disabled_reason")), case.host.get("status")
     if case.well:
         return None
@@ -193,7 +187,7 @@ def _health(case: Case) -> Objection | None:
 
 
 def _wanted(case: Case) -> Objection | None:
-    """Is anything to be done about this unit but to tell people?"""
+    """Is anything to be done but to tell people?"""
     if case.well or case.scene.get("caller") == OPERATOR or case.policy["processes"]["restart"]["over_ssh"]:
         return None
     if reaction(case.unit, case.policy) == ALERT:
@@ -202,7 +196,7 @@ def _wanted(case: Case) -> Objection | None:
 
 
 def _storm(case: Case) -> Objection | None:
-    """Are few enough hosts out of service? An update that breaks a service does so everywhere."""
+    """Are few enough hosts out of service?"""
     if case.well or reaction(case.unit, case.policy) == ALERT or case.scene.get("caller") == OPERATOR:
         return None
     hosts = case.scene["hosts"]

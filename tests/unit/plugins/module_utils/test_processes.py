@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import re
 import typing as t
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -40,7 +42,7 @@ FAILED: Json = {
     "attempts": 0,
 }
 WELL: Json = {**FAILED, "type": "openstack_ha.process.ok", "state": "ok", "reason": "it has been running for 30 s"}
-OURS = _processes.reason(UNIT, "it is failed", "4711")
+OURS = f"openstack_ha: process {UNIT}: it is failed, run 4711"
 
 
 def scene(about: Json | None = None, host: Json | None = None, **more: t.Any) -> Json:
@@ -181,7 +183,7 @@ def test_what_is_well_for_long_enough_gets_its_host_enabled_again() -> None:
     [
         {"status": "enabled"},
         {"status": "disabled", "disabled_reason": "new disk"},
-        {"status": "disabled", "disabled_reason": _processes.reason("other.service", "it is failed", "4711")},
+        {"status": "disabled", "disabled_reason": "openstack_ha: process other.service: it is failed, run 4711"},
         {"status": "disabled", "disabled_reason": "openstack_ha: network it has lost tenant, run 4711"},
     ],
 )
@@ -197,13 +199,16 @@ def test_a_host_stays_disabled_while_another_of_its_services_fails() -> None:
     assert "nova-compute.service" in found["reason"]
 
 
-def test_the_reason_names_the_unit_and_the_run_and_fits_into_novas_field() -> None:
-    long = _processes.reason(UNIT, "x" * 400, "4711")
-    assert len(long) == 255
-    assert long.endswith(", run 4711")
-    assert _processes.unit_of(long) == UNIT
+def test_the_reason_says_for_which_unit_a_host_is_out_of_service() -> None:
+    assert _processes.unit_of(OURS) == UNIT
     assert _processes.unit_of("openstack_ha: failed, run 1") is None
     assert _processes.unit_of(None) is None
+
+
+def test_the_page_has_the_gates_as_they_are() -> None:
+    page = (Path(__file__).resolve().parents[4] / "docs" / "processes.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `(\w+)` \| (.*?\?) \|", page, re.MULTILINE)
+    assert told == [(name, gate.__doc__) for name, gate in _processes._TABLE]
 
 
 def test_where_the_gates_of_hosts_are_to_be_asked_they_are_as_long_as_it_fails() -> None:
