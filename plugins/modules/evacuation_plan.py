@@ -97,6 +97,10 @@ lines:
     because:
       description: Who says whether it is protected, and who finer contradicts itself or is not understood.
       type: str
+    policy_notes:
+      description: What in the policy contradicts itself or is not understood, where it would have mattered.
+      type: list
+      elements: str
     local_disk_loss: {description: Whether what is on its local disks may be lost., type: bool}
     group: {description: 'Its restart group, as the policy says.', type: str}
     after: {description: Restart groups that the policy has started before it., type: list, elements: str}
@@ -136,11 +140,16 @@ counts:
 """
 
 import collections
+import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Json, connect
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import INSTANCE
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._planning import make_plan
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
+
+#: States of incidents of single VMs that somebody has decided to restart, or wants to look at again.
+_RESTARTED = ["held", "recovering", "partial"]
 
 
 def run(call: Call) -> Result:
@@ -152,10 +161,22 @@ def run(call: Call) -> Result:
         if recovery:
             hosts = [host for host in hosts if not recovery.is_held(host)]
             ledger, silent = recovery.ledger(hosts), recovery.silent()
+            ledger += _being_restarted(recovery, hosts, {line["server_id"] for line in ledger})
         topology, join = call.params["topology"], call.params["join_aggregates"]
         plan = make_plan(connect(call.params), topology, hosts, ledger, join, silent, policy=call.params["policy"])
     counts = collections.Counter(line["step"] for line in plan["lines"])
     return {"changed": False, "counts": dict(counts), "hosts": hosts, **plan}
+
+
+def _being_restarted(recovery: _run.Run, hosts: list[str], known: t.Container[str]) -> list[Json]:
+    """VMs that had failed before their host did, and were being brought back: if they are off, nobody wanted that."""
+    if not hosts:
+        return []
+    (incident,) = recovery.journal.incidents(id=recovery.incident(hosts[0]))
+    mine: Json = {"scope": incident["scope"], "kind": INSTANCE, "host": hosts, "state": _RESTARTED}
+    ran = {"state": "skipped", "attempts": 1, "former_state": "running", "facts": {}}
+    found = recovery.journal.unended_incidents(**mine)
+    return [{"server_id": it["object"], **ran} for it in found if it["object"] not in known]
 
 
 TASK = Task(

@@ -71,3 +71,17 @@ def test_hosts_of_other_runs_or_of_no_segment_are_refused(tasks: Tasks) -> None:
         plan(tasks, "cmp02", run_id=run_id)
     with pytest.raises(ConfigError, match="no failover segment"):
         plan(tasks, "cmp99")
+
+
+@pytest.mark.parametrize(("state", "former"), [("recovering", "running"), ("partial", "running"), ("open", "stopped")])
+def test_a_vm_that_was_being_restarted_when_its_host_died_comes_up_running(
+    tasks: Tasks, state: str, former: str
+) -> None:
+    tasks.nova.add("c", "cmp01", "stopped")
+    run_id = tasks.open("cmp01")
+    with tasks.journal() as journal:
+        incident = journal.open_incident("cmp01", "RegionOne", "rack1", "instance", "c")
+        journal.set_incident(incident["id"], state)
+    lines = {line["id"]: line for line in plan(tasks, run_id=run_id)["lines"]}
+    assert (lines["c"]["step"], lines["c"]["former"]) == ("evacuate", former)
+    assert lines["a"]["former"] == "running"
