@@ -41,6 +41,7 @@ class Vm:
         before ``otherwise`` is done. :param group: Its restart group. :param after: The groups that are started before
         it. :param ready: When it counts as ready, see :mod:`_restart_order`. :param because: What the policy says.
     :param local_disk_loss: Whether its local disks may be lost; None: as its segment says.
+    :param policy_notes: What in the policy contradicts itself or is not understood. Its owner is not told.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Vm:
     ready: dict[str, t.Any] | None = None
     because: str = ""
     local_disk_loss: bool | None = None
+    policy_notes: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass

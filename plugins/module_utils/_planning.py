@@ -17,6 +17,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity im
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud, Json
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._ha_policy import Protection, protection
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._healing import LEFT_TO_HEAT
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.states import LINE_UNDER_WAY
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._planner import Group, Host, Vm, plan
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._vmstate import UNDER_WAY, Step, next_step
@@ -205,7 +206,7 @@ class _Planning:
             reason=step.reason,
             former=_former(server, earlier, step),
             reset=step.reset,
-            note=earlier.get("facts", {}).get("note") or "; ".join(filter(None, (step.note, *policy.notes))),
+            note=earlier.get("facts", {}).get("note") or step.note,
             need=self._needs[host].get(server["id"]) or _flavor_need(server),
             zone=server.get("pinned_availability_zone") or server.get("OS-EXT-AZ:availability_zone") or "",
             zone_is_pinned=bool(server.get("pinned_availability_zone")),
@@ -255,6 +256,7 @@ class _Planning:
             reason="was moved by an earlier run" if server else "was deleted meanwhile",
             note=line["facts"]["note"],
             former=line["former_state"],
+            method=line["method"] or "evacuate",
             target=server.get("OS-EXT-SRV-ATTR:host"),
             **{**(_said(policy) if policy else {}), "priority": line["priority"]},
         )
@@ -300,8 +302,10 @@ def _by_method(method: str, policy: Protection) -> Step | None:
         return Step("pending", f"comes back with its host: {who}")
     if method == "notify" and policy.deadline is not None and policy.otherwise not in (None, "none"):
         return Step("pending", f"is left to its owner for {policy.deadline:g} s, then {policy.otherwise}: {who}")
-    if method in ("notify", "heat", "none"):
-        left_to = {"notify": "is left to its owner", "heat": "is left to its Heat stack", "none": "is left as it is"}
+    if method == "heat":
+        return Step("pending", f"{LEFT_TO_HEAT}: {who}")
+    if method in ("notify", "none"):
+        left_to = {"notify": "is left to its owner", "none": "is left as it is"}
         return Step("skip", f"{left_to[method]}: {who}")
     return None
 
@@ -309,7 +313,7 @@ def _by_method(method: str, policy: Protection) -> Step | None:
 def _said(policy: Protection) -> Json:
     """What a line has of the policy, besides the method."""
     keys = ("priority", "otherwise", "deadline", "group", "after", "ready", "because", "local_disk_loss")
-    return {key: getattr(policy, key) for key in keys}
+    return {**{key: getattr(policy, key) for key in keys}, "policy_notes": list(policy.notes)}
 
 
 def _facts(line: Json) -> Json:

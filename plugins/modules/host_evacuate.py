@@ -194,9 +194,14 @@ def _carry_out(call: Call, planned: list[Json], limits: Limits, restart: Json) -
 
 
 def _agent(recovery: _run.Run, server_id: str, host: str) -> str:
-    """Nova knows nothing of guest agents; the monitor of the host does, where it asks them."""
+    """Nova knows nothing of guest agents; the monitor of the host does, where it asks them.
+
+    What was said before the incident is about an earlier stay of the VM on that host.
+    """
+    mine = [recovery.incident(it["host"]) for it in recovery.record["hosts"]]
+    since = max((it["age"] for it in recovery.journal.unended_incidents(id=mine)), default=0.0)
     said = recovery.journal.signals(limit=1, kind="instance", host=host, object=server_id)
-    if said and said[0]["data"].get("agent"):
+    if said and said[0]["data"].get("agent") and said[0]["repeat_age"] <= since:
         return ""
     return f"the monitor of {host} has not said that its guest agent answers"
 
@@ -273,7 +278,7 @@ def _ledger_line(entry: Json, recovery: _run.Run) -> Json:
 
 def _facts(entry: Json) -> Json:
     """What later runs must know of it, and what people may want to."""
-    names = ["project", "need", "segment", "note", "because", "deadline", "otherwise"]
+    names = ["project", "need", "segment", "note", "because", "policy_notes", "deadline", "otherwise"]
     names += ["group", "after", "ready", "keys", "waits"]
     return {name: entry[name] for name in names}
 
