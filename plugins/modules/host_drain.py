@@ -108,7 +108,8 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity im
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Cloud, Json, connect
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._drain import Drain
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._drain_contract import Limits, Line
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import NETWORK
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import HOST, NETWORK
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.states import INCIDENT, INCIDENT_FINAL
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import defaults
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
 
@@ -148,7 +149,8 @@ def _carry_out(call: Call, cloud: Cloud, host: str, policy: Json) -> list[Line]:
     joined = _run.joined(call.params, [host], orders=False)
     with joined as recovery, concurrent.futures.ThreadPoolExecutor(limits.parallel) as pool:
         ledger = recovery.journal.lines([recovery.incident(host)])
-        plan = _drain_world.make_plan(cloud, topology, host, policy, ledger, recovery.silent())
+        ailing = _ailing(recovery, cloud.region, host)
+        plan = _drain_world.make_plan(cloud, topology, host, policy, ledger, ailing)
         recovery.journal.plan_lines(recovery.id, [_ledger_line(entry, recovery) for entry in plan["lines"]])
         lines = _lines(plan["lines"], recovery.journal.lines([recovery.incident(host)]))
         recovery.step("drain_planned", host)
@@ -161,6 +163,13 @@ def _carry_out(call: Call, cloud: Cloud, host: str, policy: Json) -> list[Line]:
             left = _left(lines)
             recovery.journal.set_run_host(recovery.id, host, "partial" if left else "recovered", left or None)
     return lines
+
+
+def _ailing(recovery: _run.Run, scope: str, but: str) -> set[str]:
+    """Hosts that nobody hears, or that may have failed or lost a network as well: VMs are no better off there."""
+    unsettled = [state for state in INCIDENT if state not in INCIDENT_FINAL]
+    found = recovery.journal.incidents(scope=scope, kind=[HOST, NETWORK], state=unsettled)
+    return {*recovery.silent(), *(it["host"] for it in found)} - {but}
 
 
 def _lines(planned: list[Json], ledger: list[Json]) -> list[Line]:

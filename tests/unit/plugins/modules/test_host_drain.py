@@ -166,6 +166,14 @@ def test_no_vm_is_sent_to_a_host_that_nobody_hears(tasks: Tasks, run_id: str) ->
     assert [it["dest_compute"] for it in tasks.cloud.moved] == ["cmp03"]
 
 
+@pytest.mark.parametrize(("kind", "about"), [("network", ""), ("network", "tenant"), ("host", "")])
+def test_no_vm_is_sent_to_a_host_that_is_no_better_off(tasks: Tasks, run_id: str, kind: str, about: str) -> None:
+    with tasks.journal() as journal:
+        journal.open_incident("cmp02", "RegionOne", "rack1", kind=kind, object=about)
+    drain(tasks, run_id=run_id)
+    assert [it["dest_compute"] for it in tasks.cloud.moved] == ["cmp03"]
+
+
 def test_without_a_run_nothing_is_moved(tasks: Tasks) -> None:
     with pytest.raises(RecoveryError, match="run_id"):
         drain(tasks)
