@@ -131,7 +131,7 @@ import contextlib
 import functools
 import typing as t
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils import _recovery, _run
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _owners, _recovery, _run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._capacity import Room
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Json, connect
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
@@ -177,6 +177,7 @@ def _carry_out(call: Call, planned: list[Json], limits: Limits, restart: Json) -
     joined = _run.joined(call.params, hosts, orders=False)
     with joined as recovery, concurrent.futures.ThreadPoolExecutor(limits.parallel) as pool:
         recovery.journal.plan_lines(recovery.id, [_ledger_line(entry, recovery) for entry in planned])
+        _owners.tell(recovery, planned)
         lines = _lines(planned, topology, recovery.ledger(hosts))
         probes = _probes(lines, topology)
         silent_for, join = call.params["silent_for"], call.params["join_aggregates"]

@@ -109,9 +109,14 @@ class Instances:
             if not found:
                 self._fail(answer.uuid, answer.name, "guest_silent", answer.reason)
             return
+        first = not self._memory.answered(answer.uuid)
         self._memory.note(answer.uuid, answer.name, agent=True)
         if found and found.type.endswith(".guest_silent"):
-            self._ok(answer.uuid, answer.name, "its guest agent answers again")
+            self._ok(answer.uuid, answer.name, "its guest agent answers again", agent=True)
+        elif first and not found:
+            # Others may wait for that. It is news, also after another word that it is well.
+            self._board.forget(KIND, answer.uuid)
+            self._ok(answer.uuid, answer.name, "its guest agent answers", always=True, agent=True)
 
     def _lifecycle(self, event: le.Event) -> None:
         effect, reason = le.lifecycle(event.event, event.detail)
@@ -260,12 +265,13 @@ class Instances:
         if self._board.set(KIND, uuid, "failed", type_, reason, **details):
             LOG.warning("%s (%s): %s: %s", name, uuid, type_, reason)
 
-    def _ok(self, uuid: str, name: str, reason: str, always: bool = False) -> None:
+    def _ok(self, uuid: str, name: str, reason: str, always: bool = False, **details: t.Any) -> None:
         self._last.pop(uuid, None)
         self._going.pop(uuid, None)
         failed = self._failed(uuid)
         wanted = always or failed
         if failed and self._domains.get(uuid) != "running":
             self._over[uuid] = self._clock() + REMEMBER
-        if wanted and self._board.set(KIND, uuid, "ok", "ok", reason, name=name, **self._domain(uuid)):
+        details = {"name": name, **details, **self._domain(uuid)}
+        if wanted and self._board.set(KIND, uuid, "ok", "ok", reason, **details):
             LOG.info("%s (%s): ok: %s", name, uuid, reason)

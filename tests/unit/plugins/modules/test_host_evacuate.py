@@ -7,6 +7,7 @@ import pytest
 import yaml
 from unit.fakes.tasks import PROOF, Tasks, WrongOptions
 
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import (
     CertificateError,
     ConfigError,
@@ -16,6 +17,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors impo
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.contract import Completed
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._fencing.world import real_world
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import defaults
 from ansible_collections.openstack_ha.recovery.plugins.modules import (
     compute_service,
     evacuation_plan,
@@ -178,3 +180,52 @@ def test_numbers_that_make_no_sense_are_refused_also_in_check_mode(tasks: Tasks,
 def test_a_plan_is_needed(tasks: Tasks) -> None:
     with pytest.raises(WrongOptions):
         tasks.run(host_evacuate, topology={})
+
+
+# -- restart order ---------------------------------------------------------------------------------------------------
+
+
+def agent_word(number: int, **data: t.Any) -> dict[str, t.Any]:
+    """What the monitor of cmp02 says of VM a."""
+    return {
+        "source": "/hosts/cmp02/monitors/instance",
+        "event_id": str(number),
+        "type": "openstack_ha.instance.ok",
+        "kind": "instance",
+        "host": "cmp02",
+        "object": "a",
+        "state": "ok",
+        "epoch": "e",
+        "sequence": number,
+        "data": data,
+        "reporter": "host:cmp02",
+    }
+
+
+def test_a_guest_agent_answers_when_the_monitor_has_said_so_since_the_host_failed(
+    tasks: Tasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tasks.journal() as journal:
+        journal.accept_signals("RegionOne", "ctl1", [agent_word(1, agent=True)])
+        run_id = tasks.open("cmp01")
+        run = _run.Run(journal, run_id)
+        assert "has not said" in host_evacuate._agent(run, "a", "cmp02"), "that was before"
+        journal.accept_signals("RegionOne", "ctl1", [agent_word(2)])
+        assert "has not said" in host_evacuate._agent(run, "a", "cmp02")
+        journal.accept_signals("RegionOne", "ctl1", [agent_word(3, agent=True)])
+        assert host_evacuate._agent(run, "a", "cmp02") == ""
+        assert "has not said" in host_evacuate._agent(run, "a", "cmp03")
+        assert "has not said" in host_evacuate._agent(run, "b", "cmp02")
+
+
+def test_what_waits_is_started_in_turn_and_the_policy_says_how_long_it_waits(tasks: Tasks, run_id: str) -> None:
+    tasks.nova.servers["a"]["metadata"] = {"openstack_ha:group": "db", "openstack_ha:ready": "tcp:1"}
+    tasks.nova.add("c", "cmp01", metadata={"openstack_ha:after": "db"})
+    tasks.nova.fates["c"] = [AT_ONCE]
+    tasks.prove_off(run_id, "cmp01")
+    policy = defaults()
+    policy["restart"]["tier_timeout"] = 0
+    result = evacuate(tasks, run_id=run_id, policy=policy)
+    reasons = {line["id"]: line["reason"] for line in result["ledger"]}
+    assert "vm-a is planned" in reasons["c"] or "vm-a is not ready" in reasons["c"]
+    assert result["counts"] == {"verified": 2, "skipped": 1}

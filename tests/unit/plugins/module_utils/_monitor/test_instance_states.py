@@ -229,13 +229,26 @@ def test_a_silent_guest_is_told_unless_something_worse_is_known(tmp_path: Path) 
     site.instances.agent(silent)
     site.look(le.RUNNING)
     site.instances.agent(answer)
-    assert words(site.spool) == ["guest_silent", "ok"]
+    assert words(site.spool) == ["ok", "guest_silent", "ok"]
     site.lifecycle((le.SUSPENDED, 2))
     site.instances.agent(silent)
     site.instances.agent(answer)
-    assert words(site.spool) == ["guest_silent", "ok", "io_error"]
+    assert words(site.spool) == ["ok", "guest_silent", "ok", "io_error"]
     site.take("reboot")
     assert not site.memory.answered(VM)
+
+
+def test_the_first_answer_of_a_guest_agent_after_a_start_is_told_and_no_further_one(tmp_path: Path) -> None:
+    site = Site(tmp_path, agent=True)
+    answer = Answer(VM, "instance-00000001", True, "")
+    site.lifecycle((le.STARTED, 0))
+    for _ping in range(3):
+        site.instances.agent(answer)
+        site.look(le.RUNNING)
+    assert [it["data"].get("agent") for it in site.spool.batch(9, 10**9)] == [True]
+    site.lifecycle((le.STOPPED, 0), (le.STARTED, 0))
+    site.instances.agent(answer)
+    assert [it["data"].get("agent") for it in site.spool.batch(9, 10**9)] == [True, True]
 
 
 def domain(site: Site) -> str:
