@@ -28,7 +28,7 @@ class Limits:
     :param fallback: ``none`` or ``cold_migrate``, for running VMs that no target takes alive.
     """
 
-    parallel: int = 4
+    parallel: int = 2
     per_target: int = 2
     vm_timeout: float = 900.0
     abort_timeout: float = 120.0

@@ -386,7 +386,14 @@ _PROCESSES = _section(
 _DRAIN = _section(
     "How the VMs of a host that lives are moved away alive; docs/networks.md.",
     vms=_choice("Which ones: those that the policy protects, or all.", "protected", "protected", "all"),
-    parallel=_number("Moved at once.", "VMs", 4, 1, 1000),
+    parallel=_number(
+        "Moved at once. More than one more than nova-compute moves at once (`max_concurrent_live_migrations`, 1 by "
+        "default) only wait there, and what waits there when the host dies must be looked at by hand.",
+        "VMs",
+        2,
+        1,
+        1000,
+    ),
     per_target=_number("Moved at once to one target host.", "VMs", 2, 1, 1000),
     vm_timeout=_seconds("After so long a live migration is aborted.", 900, 10, _DAY),
     fallback=_choice(

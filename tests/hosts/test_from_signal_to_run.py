@@ -231,6 +231,28 @@ def test_a_responder_that_is_told_to_end_does_not_wait_for_idle_clients(site: De
     until(responder.is_healthy, 120)
 
 
+def test_a_host_that_dies_while_its_vms_are_moved_away_is_recovered_with_those_that_were_not(site: Deployment) -> None:
+    bed = site.bed
+    vms = bed.fill("cmp04", VMS)
+    bed.knobs("cmp04", migrate_delay=600)
+    site.lab["cmp04"].cut("tenant")
+    until(lambda: "running" in [it["status"] for it in bed.migrations(source_compute="cmp04")], 180)
+
+    site.lab["cmp04"].power_off()
+
+    until(lambda: incidents(site, host="cmp04", kind="host", state="partial"), 180)
+    moving = {it["instance_uuid"] for it in bed.migrations(source_compute="cmp04", migration_type="live-migration")}
+    elsewhere = {vm for host, guests in bed.running().items() if host != "cmp04" for vm in guests}
+    assert elsewhere == set(vms) - moving
+    assert bed.ever_ran_twice() == []
+    (incident,) = incidents(site, host="cmp04", kind="host", state="partial")
+    with site.journal() as journal:
+        lines = {line["server_id"]: line for line in journal.lines([incident["id"]])}
+        drains = [run for run in journal.runs(host="cmp04") if run["kind"] == "network"]
+    assert {vm for vm, line in lines.items() if line["state"] == "pending"} == moving
+    assert {run["state"] for run in drains} == {"closed"}
+
+
 _POST = """
 import json, ssl, sys, urllib.error, urllib.request
 url, principal, token, event = sys.argv[1:]
