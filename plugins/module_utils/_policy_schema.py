@@ -387,8 +387,8 @@ _DRAIN = _section(
     "How the VMs of a host that lives are moved away alive; docs/networks.md.",
     vms=_choice("Which ones: those that the policy protects, or all.", "protected", "protected", "all"),
     parallel=_number(
-        "Moved at once. More than one more than nova-compute moves at once (`max_concurrent_live_migrations`, 1 by "
-        "default) only wait there, and what waits there when the host dies must be looked at by hand.",
+        "Moved at once. What exceeds `max_concurrent_live_migrations` of nova-compute (1 by default) waits there for its "
+        "turn, and must be looked at by hand if the host dies.",
         "VMs",
         2,
         1,
