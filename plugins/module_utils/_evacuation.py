@@ -548,7 +548,7 @@ class Evacuation:
                 self._call(line, self._on_ready, self._world.ready, line.awaited, line.server)
 
     def _on_turn(self, line: Line, turn: Turn, now: float) -> None:
-        found = {"waited": turn.waited, "not_ready": turn.given_up}
+        found = {"waited": turn.waited, "not_ready": turn.given_up, "more_not_ready": turn.more}
         line.note = "; ".join(filter(None, (line.note, turn.told() if turn.given_up else "")))
         line.facts = {**line.facts, "note": line.note, "turn": found}
         if line.parked:

@@ -31,17 +31,17 @@ class Turn:
     """A VM has got its turn.
 
     :param waited: Seconds. :param given_up: Why what it had waited for is not ready, by VM.
+    :param more: How many further VMs are not.
     """
 
     id: str
     waited: float
     given_up: dict[str, str]
+    more: int = 0
 
     def told(self) -> str:
         """What went wrong, in words."""
-        names = list(self.given_up)[:_NAMED]
-        more = f" and {len(self.given_up) - _NAMED} more" if len(self.given_up) > _NAMED else ""
-        whys = "; ".join(f"{name} {self.given_up[name]}" for name in names) + more
+        whys = "; ".join(f"{name} {why}" for name, why in self.given_up.items()) + _and_more(self.more)
         return f"started after {self.waited:.0f} s although what it waits for is not ready: {whys}"
 
 
@@ -81,7 +81,9 @@ class Turns:
                 self._since[line.id] = now
             elif free.issuperset(line.waits):
                 self._since[line.id] = now
-                found.append(Turn(line.id, round(now - self._began, 1), self._given_up(line)))
+                others = self._not_ready(line)
+                named = {other.name: self._why_not(other) for other in others[:_NAMED]}
+                found.append(Turn(line.id, round(now - self._began, 1), named, len(others) - len(named)))
         self._waiting = [line for line in self._waiting if self.holds(line)]
         return found
 
@@ -93,7 +95,7 @@ class Turns:
     def blocking(self, line: Line, now: float) -> str:
         """What a line waits for, in words."""
         names = [other.name for other in self._blocking(line.waits, now)]
-        return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+        return ", ".join(names[:_NAMED]) + _and_more(len(names) - _NAMED)
 
     def _awaited_keys(self) -> set[str]:
         return {key for line in self._waiting for key in line.waits}
@@ -102,9 +104,8 @@ class Turns:
         others = [other for key in keys for other in self._members[key]]
         return [other for other in others if not (self._ready(other) or self._over(other, now))]
 
-    def _given_up(self, line: Line) -> dict[str, str]:
-        others = [other for key in line.waits for other in self._members[key]]
-        return {other.name: self._why_not(other) for other in others if not self._ready(other)}
+    def _not_ready(self, line: Line) -> list[Line]:
+        return [other for key in line.waits for other in self._members[key] if not self._ready(other)]
 
     def _over(self, line: Line, now: float) -> bool:
         since = self._since.get(line.id)
@@ -120,3 +121,7 @@ class Turns:
         if line.state not in _RUNS:
             return f"is {line.state}"
         return f"is not ready ({ready_text(line.awaited or {'is': 'active'})}): {line.why_not_ready or 'no answer yet'}"
+
+
+def _and_more(count: int) -> str:
+    return f" and {count} more" if count > 0 else ""

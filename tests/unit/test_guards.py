@@ -215,6 +215,7 @@ def test_no_function_is_longer_than_40_lines(name: str) -> None:
 PURE = (
     *("ha_checks", "ha_policy", "ha_words", "selectors"),
     *("names", "segments", "vmstate", "capacity", "planner", "gates"),
+    *("restart_order", "turns", "last_place"),
     *("config", "policy_checks", "policy_file", "policy_schema", "segments_file"),
 )
 
