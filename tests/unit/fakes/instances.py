@@ -52,7 +52,7 @@ class Fake:
         self.asked: list[str] = []
         self.calls = 0
         self.halt: dict[str, str] = {}
-        self.records: list[Line] = []
+        self.events: list[tuple[str, str]] = []  # what was written: state and step; and asked for
         self.said: list[str] = []
 
     # -- what happens -----------------------------------------------------------------------------------
@@ -136,6 +136,7 @@ class Fake:
         self._count()
         number = len(self.asked)
         self.asked.append(step)
+        self.events.append(("asked", step))
         if number in self.lost:
             if self.lost[number]:
                 self._obey(step, target, f"req-{number}")
@@ -162,7 +163,7 @@ class Fake:
 
     def record(self, line: Line) -> None:
         self._count()
-        self.records.append(line)
+        self.events.append((line.state, str(line.facts.get("step"))))
 
     def progress(self, message: str) -> None:
         self.said.append(message)

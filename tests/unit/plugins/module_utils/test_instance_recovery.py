@@ -176,6 +176,37 @@ def test_a_word_that_was_long_under_way_proves_nothing() -> None:
     assert "migrate" not in world.asked
 
 
+def test_a_word_that_was_known_before_the_stop_proves_nothing_whatever_clocks_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = Fake()
+    world.crash()
+    world.heard[HOME] = world.time + 10_000
+    monkeypatch.setattr(world, "since", lambda _moment: 86400.0)
+    done = recover(world, line(ELSEWHERE))
+    assert "said nothing since it was stopped" in done.reason
+
+
+def test_one_that_somebody_starts_while_its_monitor_is_waited_for_is_not_moved() -> None:
+    world = Fake()
+    world.crash()
+    world.later(20.0, lambda: world.vm.update(vm_state="active", task_state=None, power_state=1))
+    done = recover(world, line(ELSEWHERE))
+    assert "Nova does not show it off" in done.reason
+    assert world.asked == ["stop"]
+
+
+@pytest.mark.parametrize("how", ["cold_migrate", "shelve"])
+def test_each_request_is_written_down_before_it_is_made(how: str) -> None:
+    world = Fake(refuses=[OTHER])
+    world.crash()
+    recover(world, line(ELSEWHERE), dataclasses.replace(LIMITS, how=how))
+    for number, (what, step) in enumerate(world.events):
+        if what == "asked":
+            assert world.events[number - 1] == ("requesting", step)
+            assert world.events[number + 1] == ("requested", step)
+
+
 def test_what_libvirt_has_running_is_not_moved_whatever_nova_says() -> None:
     world = Fake()
     world.crash()
