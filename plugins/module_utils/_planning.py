@@ -19,6 +19,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors impo
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._ha_policy import Protection, protection
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._healing import LEFT_TO_HEAT
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.states import LINE_UNDER_WAY
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._owners import LEFT_TO_OWNER
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._planner import Group, Host, Vm, plan
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._vmstate import UNDER_WAY, Step, next_step
 
@@ -301,11 +302,11 @@ def _by_method(method: str, policy: Protection) -> Step | None:
     if method == "restart":
         return Step("pending", f"comes back with its host: {who}")
     if method == "notify" and policy.deadline is not None and policy.otherwise not in (None, "none"):
-        return Step("pending", f"is left to its owner for {policy.deadline:g} s, then {policy.otherwise}: {who}")
+        return Step("pending", f"{LEFT_TO_OWNER} for {policy.deadline:g} s, then {policy.otherwise}: {who}")
     if method == "heat":
         return Step("pending", f"{LEFT_TO_HEAT}: {who}")
     if method in ("notify", "none"):
-        left_to = {"notify": "is left to its owner", "none": "is left as it is"}
+        left_to = {"notify": LEFT_TO_OWNER, "none": "is left as it is"}
         return Step("skip", f"{left_to[method]}: {who}")
     return None
 

@@ -142,7 +142,7 @@ counts:
 import collections
 import typing as t
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils import _run
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import _owners, _run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Json, connect
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import INSTANCE
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._planning import make_plan
@@ -157,13 +157,17 @@ def run(call: Call) -> Result:
     hosts = call.params["hosts"]
     ledger: list[Json] = []
     silent: list[str] = []
+    said = _owners.Said(set(), {})
     with _run.attached(call.params, hosts, orders=False) as recovery:
         if recovery:
             hosts = [host for host in hosts if not recovery.is_held(host)]
             ledger, silent = recovery.ledger(hosts), recovery.silent()
             ledger += _being_restarted(recovery, hosts, {line["server_id"] for line in ledger})
-        topology, join = call.params["topology"], call.params["join_aggregates"]
-        plan = make_plan(connect(call.params), topology, hosts, ledger, join, silent, policy=call.params["policy"])
+            said = _owners.said(recovery, hosts, expire=not call.check_mode)
+        topology, join, policy = (call.params[name] for name in ("topology", "join_aggregates", "policy"))
+        cloud = connect(call.params)
+        plan = make_plan(cloud, topology, hosts, ledger, join, silent, policy=policy, overdue=said.overdue)
+        _owners.leave(plan["lines"], said.kept)
     counts = collections.Counter(line["step"] for line in plan["lines"])
     return {"changed": False, "counts": dict(counts), "hosts": hosts, **plan}
 

@@ -20,7 +20,7 @@ except ImportError:
 
 
 class Questions:
-    """The part of the journal that knows questions. An incident has one open question at most."""
+    """The part of the journal that knows questions. A place of an incident has one open question at most."""
 
     database: Database
 
@@ -48,7 +48,8 @@ class Questions:
             "answer": None, "answered_by": None, "answer_reason": None, "answered_at": None, "answered_mark": None,
         }  # fmt: skip
         questions = table("questions")
-        older = sa.and_(questions.c.incident_id == incident["incident_id"], questions.c.state == "open")
+        same = sa.and_(questions.c.incident_id == incident["incident_id"], questions.c.host == incident["host"])
+        older = sa.and_(same, questions.c.state == "open")
 
         def work(connection: sa.Connection) -> Row:
             connection.execute(questions.update().where(older).values(state="expired", answer_reason="asked anew"))

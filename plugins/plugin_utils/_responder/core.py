@@ -119,10 +119,14 @@ def heard_again(memory: Memory, verdicts: t.Mapping[str, Json], suspects: t.Coll
     return sorted((waiting - set(verdicts)) | (set(memory.not_before) - set(suspects)))
 
 
-def ended(memory: Memory, host: str, outcome: str, now: float) -> None:
-    """A run on the host has ended; what did not end well is taken up again later, and later each time."""
+def ended(memory: Memory, host: str, outcome: str, now: float, due_in: float | None = None) -> None:
+    """A run on the host has ended; what did not end well is taken up again later, and later each time.
+
+    :param due_in: Seconds until the next deadline of an owner to whom a VM is left.
+    """
     _when, times = memory.not_before.get(host, (0.0, 0))
     if outcome == "recovered":
         memory.not_before.pop(host, None)
     else:
-        memory.not_before[host] = (now + min(AGAIN.get(outcome, 60.0) * 2**times, _LONGEST), times + 1)
+        pause = min(AGAIN.get(outcome, 60.0) * 2**times, _LONGEST)
+        memory.not_before[host] = (now + (pause if due_in is None else min(pause, due_in)), times + 1)

@@ -16,7 +16,13 @@ import queue
 import threading
 import typing as t
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils import _gates, _objects, _recovery, _snapshot
+from ansible_collections.openstack_ha.recovery.plugins.module_utils import (
+    _gates,
+    _objects,
+    _owners,
+    _recovery,
+    _snapshot,
+)
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._gates_scene import OUR_REASON
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._instances_gates import STORAGE
@@ -524,7 +530,8 @@ class Loop:
 
     def _note_ends(self, outcomes: t.Mapping[str, str]) -> None:
         for host, outcome in outcomes.items():
-            core.ended(self.memory, host, outcome, self.parts.clock())
+            due_in = _owners.soonest(self.parts.journal, self.parts.scope, host) if outcome == "partial" else None
+            core.ended(self.memory, host, outcome, self.parts.clock(), due_in)
 
     # -- telling -------------------------------------------------------------------------------------------------
 
