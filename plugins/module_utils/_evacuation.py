@@ -53,6 +53,8 @@ class Evacuation:
         self._lines = {line.id: line for line in lines}
         self._room = room
         self._limits = limits
+        # where all are equally important, nobody takes anything from a more important one
+        self._ranked = list(self._lines.values()) if len({line.rank for line in self._lines.values()}) > 1 else []
         self._turns = Turns(self._lines.values(), limits.tier_timeout)
         self._calls: dict[concurrent.futures.Future[t.Any], tuple[list[Line], t.Callable[..., None]]] = {}
         self._next_poll = 0.0
@@ -170,7 +172,7 @@ class Evacuation:
 
     def _dispatch(self, now: float) -> None:
         """Start what may start, in the order of the plan."""
-        called, places = self._called(), _last_place.Watch(self._lines.values(), self._room)
+        called, places = self._called(), _last_place.Watch(self._ranked, self._room)
         busy = collections.Counter(line.target for line in self._lines.values() if _is_busy(line, called))
         slots = self._limits.parallel - sum(busy.values())
         for line in self._lines.values():
@@ -536,8 +538,9 @@ class Evacuation:
 
     def _moves_later(self, line: Line) -> bool:
         """Where a VM cannot land off, it is moved when its turn comes. What an earlier run asked for had its turn."""
-        asked = line.noted in (*_IN_FLIGHT, "verified") or line.state == "unknown"
-        return self._turns.holds(line) and not asked and not self._world.lands_stopped()
+        if not self._turns.holds(line) or self._world.lands_stopped():
+            return False
+        return line.noted not in (*_IN_FLIGHT, "verified") and line.state != "unknown"
 
     def _take_turns(self, now: float) -> None:
         for turn in self._turns.come(now):
@@ -634,7 +637,7 @@ class Evacuation:
         for line in self._lines.values():
             counts[line.ledger_state()] = counts.get(line.ledger_state(), 0) + 1
         message = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-        held = sum(self._turns.holds(line) for line in self._lines.values())
+        held = self._turns.waiting()
         message += f"; {held} wait for others" if held else ""
         if message != self._told and (now >= self._next_tell or not self._any(_WAITING + _IN_FLIGHT)):
             self._told, self._next_tell = message, now + 2.0

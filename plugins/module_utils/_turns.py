@@ -72,6 +72,10 @@ class Turns:
         """Whether it has not had its turn."""
         return line.id not in self._since
 
+    def waiting(self) -> int:
+        """How many have not had their turn."""
+        return len(self._waiting)
+
     def come(self, now: float) -> list[Turn]:
         """Who gets a turn now; what has come up or to its end by itself waits no more, and is not told."""
         found: list[Turn] = []
