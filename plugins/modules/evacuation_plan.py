@@ -44,6 +44,8 @@ options:
         failed host in RV(reserved_for). M(openstack_ha.recovery.reserved_host) does that when it is told to.
     type: bool
     default: false
+requirements:
+  - jmespath, if selectors are to be evaluated (openstacksdk needs it, too)
 author:
   - openstack_ha.recovery maintainers (@openstack-ha)
 """

@@ -31,7 +31,7 @@ options:
         that exists.
     type: path
 requirements:
-  - jsonschema, if there is a policy file
+  - jmespath and jsonschema, if there is a policy file
   - netaddr
 author:
   - openstack_ha.recovery maintainers (@openstack-ha)

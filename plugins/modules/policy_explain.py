@@ -34,6 +34,8 @@ options:
     type: dict
 seealso:
   - module: openstack_ha.recovery.evacuation_plan
+requirements:
+  - jmespath, if selectors are to be evaluated (openstacksdk needs it, too)
 author:
   - openstack_ha.recovery maintainers (@openstack-ha)
 """
