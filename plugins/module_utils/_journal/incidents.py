@@ -52,7 +52,7 @@ class Incidents:
                 return new
 
     def open_incidents(self, scope: str, wanted: t.Sequence[Row]) -> list[Row]:
-        """The same for many: those that have not ended, or new ones, in this order.
+        """The same for many: those that have not ended, or new ones, in this order; ``new`` tells which these are.
 
         :param wanted: Each with ``host``, ``segment``, ``kind`` and ``object``.
         """
@@ -66,13 +66,13 @@ class Incidents:
             missing = [it for key, it in by_key.items() if key not in known]
             if missing:
                 connection.execute(incidents.insert(), missing)
-            return {**by_key, **known}
+            return {**{key: {**it, "new": True} for key, it in by_key.items()}, **known}
 
         while new:
             # Another process may open one between our look and our insert; then we look again.
             with contextlib.suppress(sa.exc.IntegrityError):
                 found = self.database.write(work)
-                return [found[it["open_key"]] for it in new]
+                return [{"new": False, **found[it["open_key"]]} for it in new]
         return []
 
     def _new(self, scope: str, host: str, kind: str, about: str, segment: str | None) -> Row:

@@ -82,6 +82,19 @@ class Signals:
         query = query.where(signals.c.verdict.is_(None), *([] if but is None else [signals.c.kind != but]))
         return _aged(self.database, rows.rows(self.database, query.limit(limit)))
 
+    def still_undecided(self, ids: t.Sequence[str]) -> set[str]:
+        """Those of these signals that have no verdict now."""
+        signals = table("signals")
+
+        def work(connection: sa.Connection) -> set[str]:
+            found: set[str] = set()
+            for some in _chunks(ids):
+                query = sa.select(signals.c.id).where(signals.c.id.in_(some), signals.c.verdict.is_(None))
+                found.update(str(row[0]) for row in connection.execute(query))
+            return found
+
+        return self.database.read(work) if ids else set()
+
     def decide_signals(
         self, ids: t.Sequence[str], verdict: str, gate: str | None, reason: str, incident_id: str | None = None
     ) -> int:

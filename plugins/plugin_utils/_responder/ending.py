@@ -83,10 +83,10 @@ class Endings:
             for key, incident_id in covered.items()
             for it in waiting[key]
         ]
-        new = {key for key in waiting if key not in open_ and key not in covered}
+        new = self._undecided({key: its for key, its in waiting.items() if key not in open_ and key not in covered})
         new |= self._again({*open_, *waiting}, at_work)
         new |= {(NETWORK, host) for host in seen.lost if (NETWORK, host) not in open_}
-        open_.update(self._opened(sorted(new), seen))
+        open_.update(self._opened(sorted(new), seen, waiting))
         decided = self._correlator.decide(decisions)
         idle = {key: it for key, it in open_.items() if not at_work(*key)}
         words = self._words(idle)
@@ -150,12 +150,22 @@ class Endings:
             and (failed[kind, at]["repeat_age"] or 0.0) + _SINCE < it["age"]
         }
 
-    def _opened(self, keys: t.Sequence[Key], seen: Look) -> dict[Key, Json]:
+    def _undecided(self, waiting: t.Mapping[Key, list[Json]]) -> set[Key]:
+        """Those about which no other responder has decided meanwhile."""
+        left = self._journal.still_undecided([it["id"] for its in waiting.values() for it in its])
+        return {key for key, its in waiting.items() if any(it["id"] in left for it in its)}
+
+    def _opened(self, keys: t.Sequence[Key], seen: Look, waiting: t.Mapping[Key, list[Json]]) -> dict[Key, Json]:
         wanted = [
             {"host": host_of(at), "object": object_of(at), "kind": kind, "segment": seen.site.segment(host_of(at))}
             for kind, at in keys
         ]
-        return {_key(it): {"age": 0.0, "due_in": 0.0, **it} for it in self._journal.open_incidents(self._scope, wanted)}
+        found = {_key(it): it for it in self._journal.open_incidents(self._scope, wanted)}
+        # Another responder may have decided, and ended its incident, since we looked.
+        fresh = {key: waiting[key] for key, it in found.items() if it["new"] and key in waiting}
+        late = fresh.keys() - self._undecided(fresh)
+        self._journal.close_incidents({found[key]["id"]: "another responder came first" for key in late})
+        return {key: {"age": 0.0, "due_in": 0.0, **it} for key, it in found.items() if key not in late}
 
     # -- ends ------------------------------------------------------------------------------------------------------
 

@@ -62,7 +62,7 @@ def test_many_are_opened_at_once_and_those_that_go_on_are_found(journal: Journal
         {"host": "cmp03", "segment": "rack1", "kind": "instance", "object": name} for name in ("vm-1", "vm-2", "vm-1")
     ]
     first, second, again = journal.open_incidents("R", wanted)
-    assert second == known
+    assert second == {**known, "new": False}
     assert first == again
     assert (first["object"], first["state"], first["segment"]) == ("vm-1", "open", "rack1")
     assert len(journal.incidents()) == 2
@@ -89,3 +89,10 @@ def test_what_goes_on_tells_its_age_and_when_it_is_due(journal: Journal) -> None
     journal.set_incident(incident, "held", "its VMs were moved away", attempts=0)
     (again,) = [it for it in journal.unended_incidents() if it["id"] == incident]
     assert (again["due_in"], again["attempts"]) == (0.0, 0)
+
+
+def test_of_many_incidents_that_are_wanted_the_new_ones_are_told_apart(journal: Journal) -> None:
+    wanted = [{"host": "cmp01", "segment": None, "kind": "instance", "object": name} for name in ("vm-1", "vm-2")]
+    (first,) = journal.open_incidents("R", wanted[:1])
+    both = journal.open_incidents("R", wanted)
+    assert (first["new"], [it["new"] for it in both], both[0]["id"]) == (True, [False, True], first["id"])

@@ -230,3 +230,11 @@ def test_what_is_called_failed_though_it_was_recovered_is_found(journal: Journal
     assert journal.failed_after_recovery("R", ["process"]) == []
     accept(journal, said("ok"))
     assert journal.failed_after_recovery("R", ["instance"]) == []
+
+
+def test_which_of_some_signals_still_wait_can_be_asked(journal: Journal) -> None:
+    accept(journal, said(), said(object="vm-2"))
+    ids = [it["id"] for it in journal.signals()]
+    journal.decide_signals(ids[:1], "ignore", None, "x")
+    assert journal.still_undecided(ids) == set(ids[1:])
+    assert journal.still_undecided([]) == set()

@@ -439,3 +439,22 @@ def test_the_owner_of_a_vm_that_is_left_to_him_is_told_at_once_and_only_once(it:
     it.now += 60
     step(it)
     assert [places for _run, places in it.runs.started] == [["cmp01/vm-1"]], "what else was to be done"
+
+
+@pytest.mark.parametrize("when", ["still_undecided", "open_incidents"])
+def test_what_another_responder_has_decided_since_the_look_began_is_no_incident_any_more(
+    it: Set, say: Say, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    crash(it, say, "vm-1")
+    call = getattr(it.journal, when)
+
+    def late(*args: t.Any) -> t.Any:
+        ids = [row["id"] for row in it.journal.undecided_signals("R")] if args[-1] else []
+        it.journal.decide_signals(ids, "ignore", "known", "the other one was faster")
+        return call(*args)
+
+    monkeypatch.setattr(it.journal, when, late)
+    step(it)
+    assert it.journal.unended_incidents() == []
+    assert len(it.journal.incidents()) == (when == "open_incidents")
+    assert it.runs.started == []
