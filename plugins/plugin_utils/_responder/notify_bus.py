@@ -16,12 +16,6 @@ import urllib.parse
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.launch import Json
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.notify import message
 
-try:
-    import oslo_messaging
-    from oslo_config import cfg
-except ImportError:
-    oslo_messaging = cfg = None  # reported when a notice is sent
-
 _PRIORITY = "INFO"
 
 
@@ -43,10 +37,13 @@ class Bus:
 
     def post(self, notice: Json) -> str | None:
         """Why the broker has not taken it; None: it has."""
-        if oslo_messaging is None:
+        try:
+            # Here, because it brings much with it that a responder without a bus need not have in memory.
+            import oslo_messaging
+        except ImportError:
             return "the Python package oslo.messaging is missing"
         try:
-            transport = self._connected()
+            transport = self._connected(oslo_messaging)
             for topic in self._settings["topics"]:
                 # Its Notifier would say in its own log that something went wrong, and nothing to us:
                 # https://opendev.org/openstack/oslo.messaging/src/branch/master/oslo_messaging/notify/messaging.py
@@ -76,7 +73,7 @@ class Bus:
             transport.cleanup()
         return reason
 
-    def _connected(self) -> t.Any:
+    def _connected(self, library: t.Any) -> t.Any:
         """The transport; a new one when the URL in the file is another."""
         with open(self._settings["url_file"], encoding="utf-8") as file:
             url = file.read().strip()
@@ -84,9 +81,11 @@ class Bus:
             self._failed("")
         if self._transport is None:
             self._url = url
+            from oslo_config import cfg
+
             config = cfg.ConfigOpts()
             config([], project="openstack_ha", default_config_files=[], default_config_dirs=[])
-            self._transport = oslo_messaging.get_notification_transport(config, url=url)
+            self._transport = library.get_notification_transport(config, url=url)
         return self._transport
 
     def _host(self) -> str:

@@ -7,12 +7,15 @@ import jsonschema
 import pytest
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
-from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder import config
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder import config, notify
 
 LEAST: dict[str, t.Any] = {
     "name": "ctl1", "segments_file": "/etc/ha/prod.failover_segments.yml", "key_file": "/etc/ha/keys",
     "intake": {"plain_http": True},
 }  # fmt: skip
+
+
+MAILBOX = {"name": "duty", "server": "mail.example.net", "from": "ha@example.net", "to": ["duty@example.net"]}
 
 
 def parsed(**more: t.Any) -> config.Config:
@@ -56,6 +59,15 @@ def test_everything_that_may_be_said_is_taken() -> None:
     assert found.webhooks[0]["secret_file"] is None
 
 
+def test_channels_have_defaults() -> None:
+    found = parsed(mail=[MAILBOX], bus=[{"name": "bus", "url_file": "/etc/ha/bus"}])
+    assert (found.mail[0]["security"], found.mail[0]["projects"], found.mail[0]["events"]) == ("starttls", [], [])
+    assert (found.bus[0]["topics"], found.bus[0]["publisher_id"]) == (["notifications"], "openstack_ha.responder")
+    assert set(notify.EVENTS) == set(
+        config.SCHEMA["properties"]["mail"]["items"]["properties"]["events"]["items"]["enum"]
+    )
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -71,6 +83,17 @@ def test_everything_that_may_be_said_is_taken() -> None:
         ({"heartbeat": {"networks": {"admin": "192.0.2.5"}}}, "heartbeat.networks.admin: must be address:port"),
         ({"runs": {"awx": {"url": "x"}}}, "runs.awx.job_template: is missing"),
         ({"webhooks": [{"name": "x", "url": "ftp://x"}]}, r"webhooks\[0\].url: must be an http or https URL"),
+        (
+            {"mail": [{"name": "x", "server": "m", "from": "a", "to": ["b@c"]}]},
+            r"mail\[0\].from: must be an e-mail addr",
+        ),
+        ({"mail": [{**MAILBOX, "user": "ha"}]}, "mail: 'duty': user and password_file are needed together"),
+        ({"mail": [{**MAILBOX, "security": "ssl"}]}, r"mail\[0\].security: must be one of starttls, tls, none"),
+        ({"bus": [{"name": "bus", "url_file": "rabbit://"}]}, r"bus\[0\].url_file: must be an absolute path"),
+        (
+            {"mail": [MAILBOX], "bus": [{"name": "duty", "url_file": "/etc/ha/bus"}]},
+            "bus: there are several channels with the name 'duty'",
+        ),
         ({"responders": ["ctl2"]}, "responders: does not name this one, 'ctl1'"),
         ({"reporters": {"nova": {}}}, "reporters.nova: this name is taken"),
         ({"journal_url": "sqlite:////a", "journal_url_file": "/b"}, "journal_url: is given beside journal_url_file"),

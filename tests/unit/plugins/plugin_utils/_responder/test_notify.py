@@ -17,6 +17,7 @@ import pytest
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.notices import EVERYBODY
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal, open_journal
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder import notify
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.notify_webhook import Webhook
@@ -40,10 +41,12 @@ class Hook:
     def __init__(self) -> None:
         self.answers: list[int] = []
         self.received: queue.Queue[Received] = queue.Queue()
+        self.connections: set[t.Any] = set()
         hook = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
+                hook.connections.add(self.client_address)
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 hook.received.put(Received(dict(self.headers), body))
                 self.send_response(hook.answers.pop(0) if hook.answers else 204)
@@ -207,3 +210,56 @@ def test_a_journal_that_is_away_is_told_in_the_log_and_stops_nobody(
     notifier({"name": "ops", "url": hook.url}).tell("verdict", {})
     assert notifier.log == ["webhook ops: verdict cannot be told: it is away"]
     assert issubclass(JournalError, RecoveryError)
+
+
+PROJECTS = {"p1": [{"id": "1", "name": "web", "host": "cmp01", "reason": "no room on cmp02"}], "p2": [{"id": "2"}]}
+
+
+@pytest.mark.parametrize(
+    ("projects", "body", "expected"),
+    [
+        ([], {"host": "cmp01"}, {"host": "cmp01"}),
+        (["p1"], {"host": "cmp01", "verdict": "recover"}, None),
+        (["p3"], {"hosts": ["cmp01"], "projects": PROJECTS}, None),
+        (["p1"], {"hosts": ["cmp01"], "projects": PROJECTS}, {"projects": {"p1": [{"id": "1", "name": "web"}]}}),
+        (["p1", "p3"], {"projects": {"p1": [], "p3": [{"id": "3"}]}}, {"projects": {"p3": [{"id": "3"}]}}),
+    ],
+)
+def test_owners_see_their_own_vms_and_nothing_else(
+    projects: list[str], body: dict[str, t.Any], expected: dict[str, t.Any] | None
+) -> None:
+    assert notify.seen_by(projects, body) == expected
+
+
+def test_a_channel_of_owners_has_only_theirs_in_the_journal_too(
+    hook: Hook, journal: Journal, notifier: Notifiers
+) -> None:
+    it = notifier({"name": "owner", "url": hook.url, "projects": ["p1"]}, start=False)
+    it.tell("run_started", {"hosts": ["cmp01"]})
+    it.tell("vms_affected", {"hosts": ["cmp01"], "projects": PROJECTS})
+    (notice,) = journal.notices()
+    assert (notice["event"], notice["body"]) == ("vms_affected", {"projects": {"p1": [{"id": "1", "name": "web"}]}})
+
+
+def test_what_a_run_has_to_tell_reaches_every_channel_that_wants_it(
+    hook: Hook, journal: Journal, notifier: Notifiers
+) -> None:
+    journal.add_notice("R", EVERYBODY, "vm_notify", {"projects": PROJECTS}, run_id=None)
+    it = notifier(
+        {"name": "all", "url": hook.url}, {"name": "owner", "url": hook.url, "projects": ["p2"]},
+        {"name": "ends", "url": hook.url, "events": ["run_ended"]},
+    )  # fmt: skip
+    assert {tuple(hook.next().json["data"]["projects"]) for _number in range(2)} == {("p1", "p2"), ("p2",)}
+    assert sorted((target, state) for target, _event, state, _attempts in ended(journal, it)) == [
+        (EVERYBODY, "sent"), ("all", "sent"), ("owner", "sent"),
+    ]  # fmt: skip
+
+
+def test_the_notices_of_one_look_go_over_one_connection(hook: Hook, journal: Journal, notifier: Notifiers) -> None:
+    hook.server.RequestHandlerClass.protocol_version = "HTTP/1.1"
+    it = notifier({"name": "ops", "url": hook.url}, start=False)
+    for _number in range(5):
+        it.tell("verdict", {})
+    it._senders[0].look()
+    assert hook.received.qsize() == 5
+    assert len(hook.connections) == 1
