@@ -46,7 +46,9 @@ STEPS: dict[str, t.Callable[[t.Optional[str]], Json]] = {
 _STARTING = ("start", "hard_reboot", "unshelve")
 #: Troubles of VMs that would not hear that they are to shut down.
 _HANG = ("panicked", "watchdog", "guest_silent", "io_error")
-_RUNNING, _PAUSED, _SHUTDOWN = 1, 3, 4  # nova.compute.power_state
+_RUNNING, _PAUSED = 1, 3  # nova.compute.power_state
+#: Its hypervisor has it shut down, or does not have it: a start that fails leaves no domain behind.
+_OFF = (4, 0)
 _DELETED = ("deleted", "soft-delete")
 _PERMIT_EACH = 5.0  # seconds between looks at the host while Nova is at work
 
@@ -370,7 +372,8 @@ class Recovery:
             server = self._look()
             if done(server):
                 return server
-            if not server["OS-EXT-STS:task_state"] and not patient:
+            broken = server["OS-EXT-STS:vm_state"] == "error"
+            if not server["OS-EXT-STS:task_state"] and (broken or not patient):
                 said = self._line.reason or f"vm_state is {server['OS-EXT-STS:vm_state']}"
                 raise Failed(f"{what} failed: {said}{_fault(server)}")
             if self._world.now() >= end:
@@ -451,7 +454,7 @@ def _is_off(server: Json) -> bool:
     return (
         server["OS-EXT-STS:vm_state"] == "stopped"
         and not server["OS-EXT-STS:task_state"]
-        and server["OS-EXT-STS:power_state"] == _SHUTDOWN
+        and server["OS-EXT-STS:power_state"] in _OFF
     )
 
 

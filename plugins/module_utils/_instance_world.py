@@ -12,6 +12,7 @@ import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud, Json
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._instance_contract import Ended, Halted, Line, View
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._instance_recovery import STEPS
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import ages, claims
@@ -132,7 +133,10 @@ class RealWorld:
                 roles="auto",
                 protected_only=False,
             )
-            plan = make_plan(self._cloud, self._topology, [line.host], silent=self._silent(), way=way)
+            try:
+                plan = make_plan(self._cloud, self._topology, [line.host], silent=self._silent(), way=way)
+            except ConfigError as error:
+                raise Ended("pending", "partial", f"not moved: {error.message}") from error
             planned = next((it for it in plan["lines"] if it["id"] == line.id), None)
             if planned is None or planned["step"] != "evacuate":
                 why = planned["reason"] if planned else "Nova does not show it there"

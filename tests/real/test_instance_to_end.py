@@ -150,7 +150,7 @@ def never_twice(world: World) -> t.Iterator[None]:
     over, both = threading.Event(), []
 
     def look() -> None:
-        while not over.wait(0.1):
+        while not over.wait(0.3):
             states = [world.state(host) for host in HOSTS]
             if states == ["running", "running"]:
                 both.append(states)

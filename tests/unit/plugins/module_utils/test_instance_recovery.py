@@ -131,6 +131,23 @@ def test_a_target_that_refuses_is_followed_by_the_next(how: str) -> None:
     assert (end(done), done.target) == ((how, "verified", "recovered"), THIRD)
 
 
+def test_one_of_which_a_start_that_failed_has_left_no_domain_can_go_elsewhere() -> None:
+    world = Fake()
+    world.crash()
+    world.vm.update(vm_state="error", power_state=0)
+    world._off = lambda _host: world.vm.update(vm_state="stopped", task_state=None, power_state=0)  # type: ignore[method-assign]
+    assert end(recover(world, line(ELSEWHERE))) == ("cold_migrate", "verified", "recovered")
+
+
+def test_a_confirmation_that_breaks_it_is_told_at_once() -> None:
+    world = Fake()
+    world.crash()
+    world._confirm = lambda _host, _target: world.vm.update(vm_state="error")  # type: ignore[method-assign]
+    done = recover(world, line(ELSEWHERE))
+    assert end(done) == ("cold_migrate", "failed", "partial")
+    assert world.time < 1000 + 300
+
+
 def test_by_hand_one_that_dies_again_goes_elsewhere_in_the_same_run() -> None:
     world = Fake(dies={HOME: 9})
     world.crash()

@@ -172,6 +172,12 @@ def test_it_goes_to_a_host_of_its_segment_that_has_room_and_nobody_else_does(
         world.targets(line)
 
 
+def test_from_a_host_in_no_segment_there_is_nowhere_to_go(world: World, line: Line) -> None:
+    world._topology["hosts"][HOST]["segment"] = None
+    with pytest.raises(Ended, match="not moved: cmp01 is in no failover segment"):
+        world.targets(line)
+
+
 def test_what_another_vm_of_the_run_was_promised_is_spoken_for(world: World, line: Line, cloud: FakeCloud) -> None:
     for host in ("cmp02", "cmp03"):
         cloud.room[host] = {**ROOM, "VCPU": 1}  # type: ignore[index]
