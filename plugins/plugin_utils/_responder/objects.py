@@ -18,8 +18,9 @@ import typing as t
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _objects, _recovery
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._ha_policy import protection
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._instances_gates import NOTIFY
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims, rows
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import ClaimHeld
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import (
     INSTANCE,
@@ -320,7 +321,8 @@ class Objects:
         parts.metrics.object_verdicts(kind, verdicts)
         self._keep(kind, verdicts, marks)
         self._tell(kind, verdicts, incidents)
-        self._tell_owners({at: it for at, it in verdicts.items() if it.get("reaction") == NOTIFY}, snapshot, incidents)
+        owned = {at: it for at, it in verdicts.items() if it.get("reaction") == NOTIFY}
+        self._tell_owners(owned, snapshot, site.policy, incidents)
         if going:
             self._start(kind, run["id"], going, verdicts)
         return going
@@ -350,12 +352,17 @@ class Objects:
             body = {"host": host_of(at), "kind": kind, "object": object_of(at), **told}
             self.parts.tell("verdict", body, incident_id=incidents[at]["id"])
 
-    def _tell_owners(self, verdicts: t.Mapping[str, Json], snapshot: Json, incidents: t.Mapping[str, Json]) -> None:
+    def _tell_owners(
+        self, verdicts: t.Mapping[str, Json], snapshot: Json, policy: Json, incidents: t.Mapping[str, Json]
+    ) -> None:
         """VMs that are left to their owners."""
         for at, it in verdicts.items():
-            facts = snapshot["places"][at]["facts"]
-            vm = {"id": object_of(at), "name": facts["name"], "state": "failed", "deadline": it["look_again"],
-                  "note": it["reason"]}  # fmt: skip
+            facts, left = snapshot["places"][at]["facts"], it["look_again"]
+            vm: Json = {"id": object_of(at), "name": facts["name"], "state": "failed", "note": it["reason"]}
+            if left is not None:
+                segment = snapshot["segments"].get(snapshot["hosts"][host_of(at)]["segment"]) or {}
+                otherwise = protection(facts, policy, segment).otherwise
+                vm.update(deadline=left, until=rows.now(left), otherwise=otherwise)
             body = {"kind": INSTANCE, "hosts": [host_of(at)], "projects": {facts["project"]["id"]: [vm]}}
             self.parts.tell("vm_notify", body, incident_id=incidents[at]["id"])
 

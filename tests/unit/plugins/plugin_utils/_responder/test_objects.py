@@ -433,7 +433,8 @@ def test_the_owner_of_a_vm_that_is_left_to_him_is_told_at_once_and_only_once(it:
         step(it)
     (told,) = [body for event, body in it.told if event == "vm_notify"]
     ((project, (vm,)),) = told["projects"].items()
-    assert (project, vm["id"], 0 < vm["deadline"] <= 60) == ("p" * 32, "vm-1", True)
+    assert (project, vm["id"], vm["otherwise"]) == ("p" * 32, "vm-1", "evacuate")
+    assert 0 < vm["deadline"] <= 60
     assert (it.runs.started, incident(it)["state"]) == ([], "held")
     it.age(60)
     it.now += 60
