@@ -10,7 +10,13 @@ import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.holder import is_alive
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import HOST, KINDS, claim_of
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import (
+    HOST,
+    KINDS,
+    NETWORK,
+    PROCESS,
+    claim_of,
+)
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
 
 Json = dict[str, t.Any]
@@ -43,6 +49,11 @@ class Claimed:
         for it in working:
             self.of_kind.get(it["kind"], {})[it["host"]] = it["run_id"]
         self.abandoned = self._abandoned(taken, working)
+
+    @property
+    def on_hosts(self) -> set[str]:
+        """Hosts that are claimed by runs which are not about them."""
+        return {*self.of_kind.get(PROCESS, {}), *self.of_kind.get(NETWORK, {})}
 
     def works(self, kind: str, place: str) -> bool:
         """Whether a run of this kind, which is not about hosts, is at work there."""

@@ -394,9 +394,17 @@ class Loop:
         return {host: seconds for host, seconds in left.items() if seconds > 0}
 
     def _news(self, verdicts: dict[str, Json], suspects: list[str]) -> list[str]:
-        """What has not been said yet; while somebody writes it down, it is not forgotten."""
-        said = {host: it for host, it in self.memory.said.items() if host in self._claimed.at_work}
-        news = core.news(self.memory, verdicts, suspects)
+        """What has not been said yet; while somebody writes it down, it is not forgotten.
+
+        While a host is worked on for the sake of its units or networks, it can only be said that it is dead.
+        """
+        claimed = self._claimed.at_work | self._claimed.on_hosts
+        said = {host: it for host, it in self.memory.said.items() if host in claimed}
+        sayable = {
+            host: it for host, it in verdicts.items()
+            if it["verdict"] == "recover" or host not in self._claimed.on_hosts
+        }  # fmt: skip
+        news = core.news(self.memory, sayable, suspects)
         self.memory.said = {**said, **self.memory.said}
         return news
 

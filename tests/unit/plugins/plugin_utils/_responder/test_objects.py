@@ -459,3 +459,22 @@ def test_what_another_responder_has_decided_since_the_look_began_is_no_incident_
     assert it.journal.unended_incidents() == []
     assert len(it.journal.incidents()) == (when == "open_incidents")
     assert it.runs.started == []
+
+
+def test_what_is_to_be_asked_about_a_host_is_asked_when_its_vms_have_been_moved_away(cut: Set) -> None:
+    it = cut
+    for _look in range(2):
+        step(it)
+    ((run_id, _places),) = it.runs.started
+    number = len(it.journal.runs(limit=50))
+    given = it.keeper.site
+    assert given
+    asking = {**given.policy, "reactions": [{"lost": ["tenant"], "alive": [], "reaction": "ask"}]}
+    it.keeper.site = Site(given.topology, asking, "a" * 64, "s" * 64)
+    for _look in range(3):
+        step(it)
+    assert (it.journal.open_questions("R"), len(it.journal.runs(limit=50))) == ([], number), "its claim is not free"
+    done(it, run_id)
+    for _look in range(2):
+        step(it)
+    assert [question["host"] for question in it.journal.open_questions("R")] == ["cmp01"]
