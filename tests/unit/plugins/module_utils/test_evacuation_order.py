@@ -181,6 +181,35 @@ def test_landed_is_enough_where_the_policy_says_so() -> None:
     assert app < 20 < db, "the database lies where it has landed, and is off"
 
 
+def test_what_others_wait_for_is_looked_at_at_once_though_much_is_still_to_land() -> None:
+    site = Site()
+    chain(site)
+    for number in range(3):
+        site.vm(f"slow{number}", "active", Fate(takes=100))
+    starts = Starts(site)
+    all_verified(site.recover())
+    assert starts.once("app")[0] < 15
+
+
+def test_the_moment_in_which_nova_has_started_what_is_to_land_off_is_not_taken_for_its_end() -> None:
+    site = Site()
+    chain(site)
+    world = site.world()
+    world.ready_at["db"] = site.clock.time + 100
+    servers, seen = world.servers, set()
+
+    def too_early(host: str, server_ids: t.Sequence[str]) -> dict[str, Json | None]:
+        found = servers(host, server_ids)
+        early = {name: {"OS-EXT-STS:vm_state": "active"} for name in server_ids if name == "app" and name not in seen}
+        seen.update(early)
+        return {name: {**server, **early.get(name, {})} if server else None for name, server in found.items()}
+
+    world.servers = too_early  # type: ignore[method-assign]
+    all_verified(site.recover(world))
+    assert seen == {"app"}
+    assert [site.where(name)[1] for name in ("db", "app", "web")] == ["active"] * 3
+
+
 # -- not ready --------------------------------------------------------------------------------------------------------
 
 
@@ -279,6 +308,20 @@ def test_while_paused_nothing_is_started_and_the_next_run_goes_on() -> None:
     all_verified(site.recover())
     app, web = starts.once("app", "web")
     assert app < web
+
+
+def test_what_has_landed_off_is_started_also_when_it_does_not_wait_for_anything_any_more() -> None:
+    site = Site()
+    chain(site)
+    world = site.world()
+    world.ready_at["db"] = site.clock.time + 100
+    site.clock.after(60, lambda: setattr(world, "certificate", False))
+    with pytest.raises(CertificateError):
+        site.recover(world)
+    site.nova.servers["app"]["metadata"].clear()
+    site.nova.servers["web"]["metadata"].clear()
+    all_verified(site.recover())
+    assert [site.where(name)[1] for name in ("db", "app", "web")] == ["active"] * 3
 
 
 @pytest.mark.parametrize("newest", ["2.93", "2.96"])
