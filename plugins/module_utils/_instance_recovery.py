@@ -324,6 +324,9 @@ class Recovery:
         server, view = self._look(), self._world.view(self._line, host)
         floor = self._line.facts.get("floor")
         if view and view.state == "failed" and view.newer(floor) and (not floor or view.row != floor["row"]):
+            if host != self._line.host:
+                where = f"it is on {host} now, and has failed there: that is an incident of its own"
+                raise Ended("failed", "recovered", f"{where}: {view.reason}")
             raise Failed(f"it has failed again: {view.reason}")
         if server["OS-EXT-STS:task_state"] or _is_up(server):
             return view

@@ -41,6 +41,7 @@ _GONE = ("shelved", "shelved_offloaded", "soft-delete", "deleted", "building", "
 _DELETING = ("deleting", "soft-deleting")
 #: Steps of a run in which a VM may be on its new host, or on none.
 MOVING = ("migrate", "confirm", "shelve", "offload", "unshelve")
+_ON_ITS_WAY = ("resized", "shelved", "shelved_offloaded")
 _BUSY_LOOK = 5.0
 _SOURCE_LOOK = 5.0
 #: A VM that hangs in a task for longer is nothing that ends by itself.
@@ -50,9 +51,9 @@ _DONE_BY_HYPERVISOR = ("reset", "poweroff", "shutdown")
 
 
 def is_moving(begun: Facts | None) -> bool:
-    """Whether a run that did not end was moving a VM: only a run can go on with that, or end it."""
+    """Whether a run has asked for a move of a VM, and has not ended its incident: only a run can go on with that."""
     step = (begun or {}).get("step")
-    return bool(begun and begun["state"] in LINE_UNDER_WAY and begun.get("target")) and step in (*MOVING, "start")
+    return bool(begun and begun["state"] != "skipped" and begun.get("target")) and step in (*MOVING, "start")
 
 
 class Case:
@@ -83,8 +84,15 @@ class Case:
 
     @property
     def moving(self) -> bool:
-        """Whether an earlier run has it on its way to another host."""
-        return is_moving(self.facts.get("begun"))
+        """Whether an earlier run has it on its way to another host, or there."""
+        server = self.server or {}
+        away = server.get("host") != self.facts["host"] or server.get("vm_state") in _ON_ITS_WAY
+        return is_moving(self.facts.get("begun")) and away
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run that moves it has died: to go on is no other try."""
+        return self.moving and self.facts["begun"]["state"] in LINE_UNDER_WAY
 
     @property
     def left_off(self) -> bool:
@@ -204,9 +212,7 @@ def owner(case: Case) -> Objection | None:
     state, task = server.get("vm_state"), server.get("task_state")
     if task in _DELETING:
         return Objection("ignore", "its owner is deleting it")
-    if case.moving:
-        return None
-    if state not in _RAN:
+    if state not in _RAN and not case.moving:
         why = _OWNERS.get(str(state), f"vm_state is {state}")
         return Objection("ignore" if state in _GONE else "alert", why)
     if server.get("locked") and case.rules["locked"] != "recover" and not case.by_hand:
@@ -297,7 +303,7 @@ def resuming(case: Case) -> Objection | None:
 def limits(case: Case) -> Objection | None:
     """A VM that dies again and again is not started for ever."""
     recent, rules = case.recent(), case.rules
-    if case.by_hand or case.moving or not recent:
+    if case.by_hand or case.interrupted or not recent:
         return None
     most = rules["tries"] + (rules["elsewhere"]["tries"] if _may_leave(case) else 0)
     if len(recent) >= most:

@@ -148,6 +148,29 @@ def test_a_confirmation_that_breaks_it_is_told_at_once() -> None:
     assert world.time < 1000 + 300
 
 
+def test_one_that_dies_where_it_was_moved_to_is_an_incident_of_that_host() -> None:
+    world = Fake(dies={OTHER: 1})
+    world.crash()
+    done = recover(world, line(ELSEWHERE))
+    assert end(done) == ("cold_migrate", "failed", "recovered")
+    assert "it is on cmp02 now" in done.reason
+
+
+def test_a_move_whose_host_dies_before_it_is_confirmed_is_gone_on_with_when_that_is_back() -> None:
+    world = Fake()
+    world.crash()
+    world.later(40.0, lambda: world.halt.update({HOME: "cmp01 does not answer"}))
+    world._migrated = lambda target: world.later(60.0, lambda: Fake._migrated(world, target))  # type: ignore[method-assign]
+    done = recover(world, line(ELSEWHERE))
+    assert end(done) == ("cold_migrate", "pending", "held")
+    world.wait(120)
+    assert (world.vm["vm_state"], world.vm["host"]) == ("resized", OTHER)
+    assert end(recover(world, again(world, done)))[1:] == ("pending", "held")
+    world.halt.clear()
+    assert end(recover(world, again(world, done))) == ("cold_migrate", "verified", "recovered")
+    assert world.runs_on == {OTHER}
+
+
 def test_by_hand_one_that_dies_again_goes_elsewhere_in_the_same_run() -> None:
     world = Fake(dies={HOME: 9})
     world.crash()

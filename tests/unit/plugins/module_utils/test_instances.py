@@ -277,10 +277,26 @@ def test_one_that_is_left_to_its_owner_is_recovered_after_the_deadline() -> None
 )
 def test_one_that_a_run_was_moving_when_it_died_is_gone_on_with_whatever_nova_shows(now: Json) -> None:
     begun = {"state": "requested", "step": "migrate", "target": "cmp02"}
-    about = {"server": server(**now), "history": [1.0] * 9, "state": "ok"}
-    assert said(snapshot(begun=begun, **about)) == ("recover", None)
-    assert said(snapshot(begun={**begun, "state": "failed"}, **about))[0] != "recover"
+    about = {"server": server(**now), "state": "ok"}
+    assert said(snapshot(begun=begun, history=[1.0] * 9, **about)) == ("recover", None)
     assert said(snapshot(begun={**begun, "step": "stop", "target": None}, **about))[0] != "recover"
+    assert said(snapshot(begun={**begun, "state": "skipped"}, **about))[0] != "recover"
+
+
+@pytest.mark.parametrize("state", ["failed", "pending"])
+def test_a_move_that_was_in_vain_is_gone_on_with_within_the_limits(state: str) -> None:
+    begun = {"state": state, "step": "confirm", "target": "cmp02"}
+    about = {"server": server(host="cmp02", vm_state="resized"), "begun": begun}
+    assert said(snapshot(history=[], **about)) == ("recover", None)
+    assert said(snapshot(history=[1.0], **about)) == ("hold", "limits")
+    assert said(snapshot(history=[700.0] * 4, **about)) == ("alert", "limits")
+
+
+def test_one_that_no_target_took_is_at_home_and_has_no_privileges() -> None:
+    begun = {"state": "pending", "step": "migrate", "target": "cmp02"}
+    assert said(snapshot(begun=begun, server=server(vm_state="stopped"))) == ("recover", None)
+    assert said(snapshot(begun=begun, server=server(vm_state="stopped", locked=True))) == ("alert", "owner")
+    assert said(snapshot(begun=begun, state="ok")) == ("ignore", "trouble")
 
 
 def test_one_that_a_run_has_stopped_and_not_got_up_again_is_not_well() -> None:
