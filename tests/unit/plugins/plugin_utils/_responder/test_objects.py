@@ -131,6 +131,26 @@ def test_an_incident_ends_when_its_monitor_says_that_all_is_well(it: Set, say: S
     assert it.told[-1][0] == "incident_closed"
 
 
+def test_a_vm_that_a_run_has_stopped_and_not_got_up_again_is_not_well(it: Set, say: Say) -> None:
+    crash(it, say, "vm-1")
+    step(it)
+    ((run_id, _places),) = it.runs.started
+    line = {"incident_id": incident(it)["id"], "server_id": "vm-1", "state": "failed", "facts": {"step": "hard_reboot"}}
+    it.journal.plan_lines(run_id, [line])
+    say("cmp01", "instance.ok", "vm-1", MONITOR, data={"reason": "stopped", "domain": {"state": "shutoff"}})
+    done(it, run_id, "partial")
+    step(it)
+    assert incident(it)["state"] != "closed"
+    it.age(20)
+    it.wait(20)
+    step(it)
+    assert len(it.runs.started) == 2
+    done(it, it.runs.started[1][0], "partial")
+    say("cmp01", "instance.ok", "vm-1", MONITOR, data={"reason": "started", "domain": {"state": "running"}})
+    step(it)
+    assert (incident(it)["state"], incident(it)["reason"]) == ("closed", "it is well")
+
+
 def _with(it: Set, **instances: t.Any) -> Site:
     found = policy()
     found["instances"].update(instances)
