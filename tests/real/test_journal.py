@@ -372,6 +372,35 @@ def test_of_responders_that_get_the_same_signals_at_once_one_accepts_and_one_dec
         assert journal.end_notice(notice["id"], "sent")
 
 
+def test_what_is_known_of_vms_is_told_by_every_database(urls: list[str]) -> None:
+    with open_journal(urls[0]) as journal, open_journal(urls[-1]) as other:
+        journal.accept_signals("R", "ctl1", [_signal(number) for number in range(500)])
+        ids = {it["object"]: it["id"] for it in journal.signals()}
+        names = ["größer-1", "größer-2"]
+        wanted = [{"host": "cmp03", "segment": None, "kind": "instance", "object": name} for name in names]
+        incidents = dict(zip(names, journal.open_incidents("R", wanted)))
+        for name, incident in incidents.items():
+            journal.decide_signals([ids[name]], "recover", None, "x", incident["id"])
+        entries = [{"host": f"cmp03/{name}", "incident_id": incidents[name]["id"]} for name in names]
+        run = journal.open_run(entries, holder.describe(), kind="instance")
+        claims.take(journal, [("R", f"cmp03/{name}") for name in names], run["id"], holder.describe())
+        assert {it["kind"] for it in claims.taken(other, "R")} == {"instance"}
+        journal.set_run_host(run["id"], f"cmp03/{names[0]}", "recovered")
+        journal.set_incident(incidents[names[0]]["id"], "recovered")
+        assert list(other.last_recoveries("R", "instance", [f"cmp03/{name}" for name in names])) == [
+            f"cmp03/{names[0]}"
+        ]
+        assert [it["object"] for it in other.failed_after_recovery("R", ["instance"])] == [names[0]]
+        assert other.still_undecided(list(ids.values())) == {ids[name] for name in ids if name not in names}
+        assert [it["object"] for it in other.unended_incidents(kind="instance")] == [names[1]]
+        journal.decide_signals([ids[name] for name in ids if name not in names], "ignore", None, "x")
+        assert journal.prune_signals("R", 1) == 0
+        assert journal.prune_signals("R", -1, limit=450) == 450
+        assert journal.prune_signals("R", -1) == 49
+        assert [it["object"] for it in other.signals()] == [names[1]], "its incident goes on"
+        assert other.close_incidents({incidents[names[1]]["id"]: "ended"}) == [incidents[names[1]]["id"]]
+
+
 def test_a_journal_of_an_older_collection_is_upgraded_with_what_is_in_it(
     urls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
