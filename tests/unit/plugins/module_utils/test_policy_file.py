@@ -389,7 +389,10 @@ NAMED = {
     ("processes", "units"),
     ("restart", "groups"),
     ("restart", "tasks"),
-    *(("ha", level) for level in ("regions", "cells", "zones", "aggregates", "projects", "flavors", "images", "exclude")),
+    *(
+        ("ha", level)
+        for level in ("regions", "cells", "zones", "aggregates", "projects", "flavors", "images", "exclude")
+    ),
 }
 #: Places whose key is a word of the schema, not a name that the operator gives.
 KEYED = [place for place in PLACES if isinstance(place[-1], str) and place[:-1] not in NAMED]
