@@ -258,8 +258,8 @@ _HA = _section(
         "default": ["masakari"],
     },
     owners_decide={
-        "description": "What metadata and tags of VMs, and marks on images that are not public, may decide. The rest is "
-        "for operators to say.",
+        "description": "What metadata and tags of VMs, and marks on images that are not public, may decide. The rest "
+        "is for operators to say.",
         "type": "array",
         "items": {"type": "string", "enum": list(_WORDS)},
         "uniqueItems": True,
@@ -387,8 +387,8 @@ _DRAIN = _section(
     "How the VMs of a host that lives are moved away alive; docs/networks.md.",
     vms=_choice("Which ones: those that the policy protects, or all.", "protected", "protected", "all"),
     parallel=_number(
-        "Moved at once. What exceeds `max_concurrent_live_migrations` of nova-compute (1 by default) waits there for its "
-        "turn, and must be looked at by hand if the host dies.",
+        "Moved at once. What exceeds `max_concurrent_live_migrations` of nova-compute (1 by default) waits there for "
+        "its turn, and must be looked at by hand if the host dies.",
         "VMs",
         2,
         1,
@@ -519,16 +519,16 @@ _HOOKS = _section(
 _RESTART = _section(
     "Which VM is started after which; docs/restart_order.md.",
     tiers={
-        "description": "The lowest priority class of each tier. VMs of a tier are started when those of all higher tiers "
-        "are ready. None: the priority is only the order in which VMs are asked for.",
+        "description": "The lowest priority class of each tier. VMs of a tier are started when those of all higher "
+        "tiers are ready. None: the priority is only the order in which VMs are asked for.",
         "type": "array",
         "items": {"type": "integer", "minimum": 0, "maximum": 1000},
         "uniqueItems": True,
         "default": [],
     },
     tier_timeout=_seconds(
-        "The longest time that VMs wait for a tier or a group, from the moment its own turn came. Then they are started, "
-        "and the report says so.",
+        "The longest time that VMs wait for a tier or a group, from the moment its own turn came. Then they are "
+        "started, and the report says so.",
         600,
         0,
         _DAY,
@@ -541,16 +541,16 @@ _RESTART = _section(
             after=_strings("Groups that are started before it."),
             ready={**_READY, "description": "When a VM of it counts as ready. Not given: as `ready`."},
             shared={
-                "description": "Whether the VMs of all projects that say that they are in it are one group. Otherwise each "
-                "project has its own.",
+                "description": "Whether the VMs of all projects that say that they are in it are one group. "
+                "Otherwise each project has its own.",
                 "type": "boolean",
                 "default": False,
             },
         ),
     ),
     probe_networks=_strings(
-        "Address ranges, as 192.0.2.0/24, in which VMs are probed by `tcp` and `http`. A VM that has no address there is "
-        "never ready in that way: its owner chooses its addresses."
+        "Address ranges, as 192.0.2.0/24, in which VMs are probed by `tcp` and `http`. A VM that has no address there "
+        "is never ready in that way: its owner chooses its addresses."
     ),
     tasks=_named(
         "What `ready: task:NAME` asks.",
@@ -558,8 +558,8 @@ _RESTART = _section(
             **_section(
                 "One task.",
                 url={
-                    "description": "Asked with GET until it answers 200 to 299; `{id}`, `{name}`, `{project}` and `{host}` in "
-                    "it stand for the VM.",
+                    "description": "Asked with GET until it answers 200 to 299; `{id}`, `{name}`, `{project}` and `{host}` "
+                    "in it stand for the VM.",
                     "type": "string",
                     "pattern": r"^https?://[^\s/]+\S*$",
                     "expected": "an http or https URL",
