@@ -8,6 +8,7 @@ SHELL := /bin/bash
 CONTROLLER := build/controller
 NEWEST := build/newest
 NOVA := build/nova
+HEAT := build/heat
 BIN := $(CURDIR)/$(CONTROLLER)/bin
 PYTHON := $(BIN)/python
 # Oldest first: the oldest supported core is what most of the tests run on.
@@ -53,7 +54,7 @@ test: packages lint sanity test-ansible test-newest ## all checks and tests
 
 .PHONY: packages
 packages:
-	$(PACKAGES) base agents journal libvirt membership
+	$(PACKAGES) base agents journal libvirt membership bus
 
 .PHONY: test-unit
 test-unit: $(CONTROLLER)/.ready ## unit tests: no network, no root
@@ -67,6 +68,11 @@ test-real: packages $(CONTROLLER)/.ready $(NOVA)/.ready ## tests against real No
 test-multi: $(CONTROLLER)/.ready $(NOVA)/.ready ## kill -9 in a cloud of processes: RabbitMQ, MariaDB, Keystone, nova-computes
 	$(PACKAGES) base multi
 	@$(PYTEST) tests/multi
+
+.PHONY: test-heat
+test-heat: $(CONTROLLER)/.ready $(NOVA)/.ready $(HEAT)/.ready ## rescue method heat, on a real Heat
+	$(PACKAGES) base
+	@HEAT_PYTHON=$(CURDIR)/$(HEAT)/bin/python $(PYTEST) tests/real/test_heat.py
 
 .PHONY: test-hosts
 test-hosts: $(CONTROLLER)/.ready $(NOVA)/.ready ## monitors and responders on hosts: containers with systemd, networks and power (root)
@@ -83,7 +89,7 @@ mutation: $(CONTROLLER)/.ready tree ## switch each gate off in turn; fails if no
 
 .PHONY: test-deep
 test-deep: $(CONTROLLER)/.ready $(NOVA)/.ready ## more random schedules, and tests marked as deep
-	$(PACKAGES) base agents journal libvirt membership
+	$(PACKAGES) base agents journal libvirt membership bus
 	@$(PYTHON) tests/tools/stories.py --mutation
 	@HYPOTHESIS_PROFILE=deep $(PYTEST) tests/unit
 	@HYPOTHESIS_PROFILE=deep $(PYTEST) -m deep tests/real
@@ -150,6 +156,11 @@ $(CONTROLLER)/.ready: meta/ee-requirements.txt tests/requirements.txt tests/cons
 $(NOVA)/.ready: tests/bed/requirements.txt tests/bed/constraints.txt
 	@mkdir -p build
 	@python3 tests/tools/venv.py $(NOVA) $(NOVA_PYTHONS) -r tests/bed/requirements.txt -c tests/bed/constraints.txt
+	@touch $@
+
+$(HEAT)/.ready: tests/real/heat_requirements.txt tests/bed/constraints.txt
+	@mkdir -p build
+	@python3 tests/tools/venv.py $(HEAT) $(NOVA_PYTHONS) -r tests/real/heat_requirements.txt -c tests/bed/constraints.txt
 	@touch $@
 
 $(NEWEST)/.ready: meta/ee-requirements.txt tests/newest_requirements.txt tests/constraints.txt

@@ -16,7 +16,7 @@ import pytest
 from bed.client import Bed
 from bed.fakes import PROJECT
 from bed.tls import server_pem
-from driver import until
+from driver import Playbooks, until
 from journal_servers import free_ports
 from rabbit import rabbit
 from responders import Hosts, Scene
@@ -236,7 +236,9 @@ def test_owners_are_told_which_vms_a_failed_host_takes_with_it_and_what_became_o
     cloud: Bed, mail_server: MailServer, tmp_path: Path
 ) -> None:
     hosts = [f"cmp{number:02d}" for number in range(1, 7)]
-    inventory = cloud.segments_file(tmp_path / "lab.failover_segments.yml", {"rack1": {"hosts": hosts}})
+    inventory = cloud.segments_file(
+        tmp_path / "lab.failover_segments.yml", {"rack1": {"hosts": hosts, "shared_storage": True}}
+    )
     vms = cloud.fill("cmp01", 2)
     with contextlib.closing(Scene(tmp_path, inventory, cloud.clouds_yaml)) as scene:
         (responder,) = scene.add(["ctl1"], [f"sqlite:///{tmp_path}/journal.db"])
@@ -262,3 +264,40 @@ def test_owners_are_told_which_vms_a_failed_host_takes_with_it_and_what_became_o
         assert "cmp0" not in text
     calls = [line for line in cloud.api_log() if line["method"] == "PUT" and "os-services" in line["path"]]
     assert calls
+
+
+def test_a_vm_that_is_left_to_its_owner_is_evacuated_after_the_deadline_unless_somebody_takes_care_of_it(
+    cloud: Bed, tmp_path: Path
+) -> None:
+    hosts = [f"cmp{number:02d}" for number in range(1, 4)]
+    inventory = cloud.segments_file(
+        tmp_path / "lab.failover_segments.yml", {"rack1": {"hosts": hosts, "shared_storage": True}}
+    )
+    left = {"openstack_ha:method": "notify", "openstack_ha:deadline": "1", "openstack_ha:otherwise": "evacuate"}
+    late, kept = cloud.fill("cmp01", 2, metadata=left)
+    (plain,) = cloud.fill("cmp01", 1)
+    playbooks = Playbooks(inventory, tmp_path, cloud.clouds_yaml)
+    cloud.crash("cmp01")
+
+    assert not playbooks.recover("cmp01"), "two VMs are left"
+
+    assert [playbooks.ledger()[vm]["state"] for vm in (late, kept, plain)] == ["pending", "pending", "verified"]
+    with playbooks.journal() as journal:
+        (notice,) = journal.notices(event="vm_notify")
+        assert {vm["id"]: vm["otherwise"] for vm in notice["body"]["projects"][PROJECT]} == dict.fromkeys(
+            (late, kept), "evacuate"
+        )
+        assert {it["host"] for it in journal.open_questions("RegionOne")} == {f"cmp01/{late}", f"cmp01/{kept}"}
+    who = {"answered_by": "bob", "answer_reason": "failed-over"}
+    answered = playbooks.run("answer_incident", host=f"cmp01/{kept}", answer="hold", **who)
+    assert answered, answered.out
+
+    again = playbooks.recover("cmp01")
+
+    assert again, again.out
+    ledger = playbooks.ledger()
+    assert ledger[late]["state"] == "verified"
+    assert ledger[kept]["state"] == "skipped"
+    assert "bob takes care of it: failed-over" in ledger[kept]["reason"]
+    assert {vm for vms in cloud.running().values() for vm in vms} == {late, plain}
+    assert cloud.ever_ran_twice() == []

@@ -43,6 +43,7 @@ GROUPS = {
         "seabios": "/usr/share/seabios/bios.bin",
     },
     "membership": {"etcd-server": "etcd"},
+    "bus": {"rabbitmq-server": "rabbitmq-server"},
     "multi": {"mariadb-server": "mariadbd", "memcached": "memcached", "rabbitmq-server": "rabbitmq-server"},
 }
 _POLICY = Path("/usr/sbin/policy-rc.d")
