@@ -558,8 +558,8 @@ _RESTART = _section(
             **_section(
                 "One task.",
                 url={
-                    "description": "Asked with GET until it answers 200 to 299; `{id}`, `{name}`, `{project}` and `{host}` "
-                    "in it stand for the VM.",
+                    "description": "Asked with GET until it answers 200 to 299; `{id}`, `{name}`, `{project}` and "
+                    "`{host}` in it stand for the VM.",
                     "type": "string",
                     "pattern": r"^https?://[^\s/]+\S*$",
                     "expected": "an http or https URL",
