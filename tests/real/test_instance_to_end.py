@@ -166,14 +166,15 @@ def never_twice(world: World) -> t.Iterator[None]:
     assert world.cloud.ever_ran_twice() == []
 
 
-def test_a_killed_qemu_runs_again_on_the_same_host_each_time(world: World) -> None:
-    for times in (1, 2):
+def test_a_killed_qemu_and_then_a_panic_are_followed_by_a_restart_on_the_same_host(world: World) -> None:
+    for times, fail in ((1, VM.kill), (2, VM.panic)):
+        world.guest().wait_up()
         before = world.guest().pid()
-        world.guest().kill()
+        fail(world.guest())
         until(lambda n=times: world.recovered(n), LONG)
         assert world.state("cmp01") == "running"
         assert world.guest().pid() != before
-    assert world.methods() == ["restart", "restart"]
+    assert world.methods() == ["restart", "hard_reboot"]
     assert world.state("cmp02") == ""
 
 
