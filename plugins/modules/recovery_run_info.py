@@ -74,6 +74,9 @@ runs:
       description: Id of the run.
       type: str
       sample: 0d5f8a2e-5d0c-4b43-8d6d-6b3b8ef0f9a1
+    kind:
+      description: What it is about, which is V(host), V(instance), V(process) or V(network).
+      type: str
     state:
       description: V(open) at work, V(closed) ended by itself, V(abandoned) its process died or it lost its lease.
       type: str
@@ -98,7 +101,7 @@ runs:
       description: When it ended, in UTC, or null.
       type: str
     hosts:
-      description: The hosts of the run, each with its C(incident_id), C(outcome) and C(reason).
+      description: The hosts, or C(HOST/OBJECT), that it is about, with C(incident_id), C(outcome) and C(reason).
       type: list
       elements: dict
 held:

@@ -14,22 +14,22 @@ HOST, INSTANCE, PROCESS, NETWORK = "host", "instance", "process", "network"
 #: What a run is about; each run has one kind.
 KINDS = (HOST, INSTANCE, PROCESS, NETWORK)
 
-_SEPARATOR = "/"
+SEPARATOR = "/"
 
 
 def place(host: str, object: str = "") -> str:
     """The place of a host, or of one object of it."""
-    return f"{host}{_SEPARATOR}{object}" if object else host
+    return f"{host}{SEPARATOR}{object}" if object else host
 
 
 def host_of(place: str) -> str:
     """The host of a place."""
-    return place.partition(_SEPARATOR)[0]
+    return place.partition(SEPARATOR)[0]
 
 
 def object_of(place: str) -> str:
     """The object of a place; empty if that is the host itself."""
-    return place.partition(_SEPARATOR)[2]
+    return place.partition(SEPARATOR)[2]
 
 
 def claim_of(kind: str, place: str) -> str:

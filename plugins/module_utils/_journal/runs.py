@@ -11,7 +11,12 @@ import typing as t
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import ages, rows, states
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.database import Database
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import HOST, INSTANCE, object_of
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import (
+    HOST,
+    INSTANCE,
+    SEPARATOR,
+    object_of,
+)
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.rows import Row
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.schema import table
 
@@ -66,11 +71,12 @@ class Runs:
         return {**run, "hosts": self.run_hosts(run_id)}
 
     def runs(self, host: str | None = None, limit: int = 10) -> list[Row]:
-        """The newest runs, of one host or of all, each with its ``hosts``."""
+        """The newest runs, about one host and its objects or about all, each with its ``hosts``."""
         runs, members = table("runs"), table("run_hosts")
         query = sa.select(runs).order_by(runs.c.opened_at.desc(), runs.c.id).limit(limit)
         if host is not None:
-            query = query.where(runs.c.id.in_(sa.select(members.c.run_id).where(members.c.host == host)))
+            here = sa.or_(members.c.host == host, members.c.host.startswith(f"{host}{SEPARATOR}", autoescape=True))
+            query = query.where(runs.c.id.in_(sa.select(members.c.run_id).where(here)))
         found = rows.rows(self.database, query)
         members_of = self.run_hosts([run["id"] for run in found])
         return [{**run, "hosts": [it for it in members_of if it["run_id"] == run["id"]]} for run in found]

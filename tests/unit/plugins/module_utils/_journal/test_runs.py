@@ -161,3 +161,9 @@ def test_what_was_recovered_on_another_host_counts_for_a_vm_and_not_for_a_unit(j
         1,
         0,
     ]
+
+
+def test_the_runs_of_a_host_are_also_those_about_its_vms(journal: Journal, new_run: NewRun) -> None:
+    runs = [new_run("cmp01"), about(journal, "instance", "cmp01/vm-1"), about(journal, "instance", "cmp010/vm-2")]
+    assert {run["id"] for run in journal.runs("cmp01")} == {run["id"] for run in runs[:2]}
+    assert journal.runs("cmp_1") == []
