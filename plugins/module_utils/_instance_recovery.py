@@ -149,7 +149,8 @@ class Recovery:
     def _elsewhere(self) -> None:
         self._line.method = self._limits.how
         server = self._idle()
-        if self._step != "stop" or "off_since" not in self._line.facts:
+        known = self._step == "stop" and "off_since" in self._line.facts
+        if not known or server["OS-EXT-STS:vm_state"] != "stopped":
             self._mark("off_floor", self._world.view(self._line, self._line.host))
             self._line.facts["off_since"] = self._world.moment()
         if server["OS-EXT-STS:vm_state"] != "stopped":

@@ -227,6 +227,26 @@ def test_a_word_that_was_known_before_the_stop_proves_nothing_whatever_clocks_sa
     assert "said nothing since it was stopped" in done.reason
 
 
+def test_a_word_from_before_a_second_stop_proves_nothing_either() -> None:
+    world = Fake()
+    world.crash()
+    world.heard[HOME] = world.time + 10_000
+    before = {"step": "stop", "off_since": {"at": 0.0}, "off_floor": None, "requests": ["req-0"]}
+    assert "said nothing since it was stopped" in recover(world, line(ELSEWHERE, facts=before)).reason
+
+
+def test_what_was_said_since_the_stop_of_a_run_that_died_is_known_to_the_next() -> None:
+    world = Fake(kill_at=6)
+    given_ = line(ELSEWHERE)
+    with pytest.raises(Killed):
+        recover(world, given_)
+    world.wait(10)
+    assert (world.asked, world.words[HOME].domain) == (["stop"], "shutoff")
+    world.heard[HOME] = world.time + 10_000
+    assert end(recover(world, again(world, given_))) == ("cold_migrate", "verified", "recovered")
+    assert world.asked == ["stop", "migrate", "confirm", "start"]
+
+
 def test_one_that_somebody_starts_while_its_monitor_is_waited_for_is_not_moved() -> None:
     world = Fake()
     world.crash()
