@@ -120,6 +120,13 @@ class Protection:
             return f"is not protected: {self.because}"
         return "its rescue method is none" if self.method == "none" else ""
 
+    def after_deadline(self) -> Protection:
+        """What holds once its owner has had the time to rescue it: :attr:`otherwise` is the method."""
+        said = {**self.said_by, "method": self.said_by.get("otherwise", {})}
+        levels = [said.get(key, {}).get("level", "") for key in ("otherwise", "local_disk_loss")]
+        loss = self.local_disk_loss or (self.otherwise == "rebuild" and _finer(*levels))
+        return dataclasses.replace(self, method=self.otherwise or "none", local_disk_loss=loss, said_by=said)
+
 
 def protection(facts: Mapping, policy: Mapping, segment: Mapping) -> Protection:
     """What holds for one VM.

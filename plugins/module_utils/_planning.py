@@ -194,9 +194,8 @@ class _Planning:
         segment = self._segments[segment_name]
         earlier = self._ledger.get(server["id"], {})
         policy = self._protection(server["id"], host)
-        method = policy.otherwise or "none" if self._is_overdue(server, policy) else policy.method
         record = self._records[host].get(server["id"])
-        step = self._step(server, segment, record, policy, method)
+        step = self._step(server, segment, record, policy)
         return Vm(
             id=server["id"],
             name=server["name"],
@@ -213,25 +212,23 @@ class _Planning:
             zone_is_pinned=bool(server.get("pinned_availability_zone")),
             target=record.get("dest_compute") if record and step.action == "follow" else None,
             floor=_floor(record, following=step.action == "follow"),
-            method=method,
+            method=policy.method,
             **_said(policy),
         )
 
     def _protection(self, server_id: str, host: str) -> Protection:
-        return protection(self._facts[server_id], self._policy, self._segments[self._hosts[host]["segment"]])
+        found = protection(self._facts[server_id], self._policy, self._segments[self._hosts[host]["segment"]])
+        return found.after_deadline() if found.method == "notify" and server_id in self._overdue else found
 
-    def _is_overdue(self, server: Json, policy: Protection) -> bool:
-        return policy.method == "notify" and server["id"] in self._overdue
-
-    def _step(self, server: Json, segment: Json, record: Json | None, policy: Protection, method: str) -> Step:
+    def _step(self, server: Json, segment: Json, record: Json | None, policy: Protection) -> Step:
         # Who is not evacuated loses nothing by it.
-        lossy = policy.local_disk_loss or (self._way.rescues and method not in _EVACUATING)
+        lossy = policy.local_disk_loss or (self._way.rescues and policy.method not in _EVACUATING)
         step = self._way.next_step(server, {**segment, "allow_local_disk_loss": lossy}, record)
         if step.action != "evacuate":
             return step
         if self._way.protected_only and not policy.protected:
             return _unprotected(policy)
-        return _by_method(method, policy) or step if self._way.rescues else step
+        return _by_method(policy) or step if self._way.rescues else step
 
     def _moved_servers(self, pool: concurrent.futures.ThreadPoolExecutor) -> dict[str, Json]:
         """VMs that an earlier run of this incident has moved but not verified, or for which others wait still."""
@@ -296,9 +293,9 @@ def _unprotected(policy: Protection) -> Step:
     return Step("skip", f"is not protected: {policy.because}")
 
 
-def _by_method(method: str, policy: Protection) -> Step | None:
+def _by_method(policy: Protection) -> Step | None:
     """What is done instead of an evacuation."""
-    who = policy.said_by.get("method", {}).get("source", "")
+    method, who = policy.method, policy.said_by.get("method", {}).get("source", "")
     if method == "restart":
         return Step("pending", f"comes back with its host: {who}")
     if method == "notify" and policy.deadline is not None and policy.otherwise not in (None, "none"):

@@ -207,6 +207,25 @@ def test_once_its_owner_has_had_the_time_the_other_method_is_taken(otherwise: st
     assert (line["step"], line["method"]) == (step, otherwise)
 
 
+@pytest.mark.parametrize(
+    ("otherwise", "of_vm", "step"),
+    [
+        ("rebuild", {}, "evacuate"),
+        ("evacuate", {}, "skip"),
+        ("evacuate", {"openstack_ha:local_disk_loss": "yes"}, "evacuate"),
+        ("rebuild", {"openstack_ha:local_disk_loss": "no"}, "skip"),
+    ],
+)
+def test_the_other_method_may_lose_local_disks_as_it_would_from_the_start(
+    otherwise: str, of_vm: dict[str, str], step: str
+) -> None:
+    site = Site(segment={"shared_storage": False})
+    site.vm("a", metadata=of_vm)
+    said = {"method": "notify", "deadline": 60, "otherwise": otherwise}
+    line = by_policy(site, ["a"], zones={"nova": said})["a"]
+    assert (line["step"], line["local_disk_loss"]) == (step, step == "evacuate")
+
+
 @pytest.mark.parametrize("by_segment", [True, False])
 @pytest.mark.parametrize(
     ("said", "step"), [({"local_disk_loss": True}, 1), ({"local_disk_loss": False}, 0), ({}, None)]
