@@ -115,11 +115,14 @@ class Referee:
         acting = self._acting()
         if action == "evacuate":
             self._on_evacuate(acting, vm, source)
+        elif action == "os-start":
+            self._on_start(acting, vm)
         elif action == "os-resetState" and vm in self.nova._busy:
             self.foul("I5", f"{vm} was reset while Nova was rebuilding it")
 
     def _on_evacuate(self, run: str | None, vm: str, source: str) -> None:
         self.seen.add("evacuated")
+        self.moved[vm] = source
         self._may_act(run, source, f"{vm} evacuated")
         if not self.book.certified(run, source):
             self.foul("I1", f"{vm} was evacuated from {source} without a valid certificate of {self._who()}")
@@ -130,6 +133,21 @@ class Referee:
         order = self.orders.against(source, self._region_of(source), self._now() - 2.0)
         if order and self.orders.by_hand(self._who()) is None:
             self.foul("I6", f"{vm} was evacuated although {source} is under the order {order}")
+        self._is_dead(vm, source)
+
+    def _on_start(self, run: str | None, vm: str) -> None:
+        """What waits for others is started later, and by then all must be as it was when it was moved."""
+        self.seen.add("started in its turn")
+        source = self.moved.get(vm)
+        if source is None:
+            self.foul("I1", f"{vm} was started, and nobody has moved it")
+            return
+        self._may_act(run, source, f"{vm} started")
+        if not self.book.certified(run, source):
+            self.foul("I1", f"{vm} was started without a valid certificate of {source} of {self._who()}")
+        order = self.orders.against(source, self._region_of(source), self._now() - 2.0)
+        if order and self.orders.by_hand(self._who()) is None:
+            self.foul("I6", f"{vm} was started although {source} is under the order {order}")
         self._is_dead(vm, source)
 
     def _is_dead(self, vm: str, source: str) -> None:

@@ -21,6 +21,7 @@ _AFTER = 130
 _PAUSES = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 20.0, 26.0, 28.0, 29.0, 30.0, 31.0, 33.0, 36.0, 55.0)
 _NETWORKS = ("admin", "storage", "tenant", "bmc")
 _BMCS = ("slow", "lying", "deaf", "unreachable", "locked", "same_power", "objects", "very_slow")
+_GROUPS = ("one", "two")
 _STATES = ("active", "stopped", "error", "paused", "suspended", "rescued")
 _LEVELS = ([["bmc"]], [["bmc"], ["pdu"]], [["bmc", "pdu"]], [["bmc"], ["operator"]], [["operator"]])
 _STEPS = (
@@ -167,6 +168,10 @@ def _vms(draw: Draw, hosts: list[str]) -> Json:
         vm["metadata"] = {"openstack_ha:priority": str(draw(st.integers(1, 999)))}
     if draw(_rarely):
         vm["local_disk"] = True
+    if draw(_seldom):
+        said = {"group": draw(st.sampled_from(_GROUPS)), "after": draw(st.sampled_from(_GROUPS)), "ready": "http:80"}
+        chosen = draw(st.sets(st.sampled_from(sorted(said)), min_size=1))
+        vm["metadata"] = {**vm.get("metadata", {}), **{f"openstack_ha:{key}": said[key] for key in sorted(chosen)}}
     return vm
 
 
@@ -327,6 +332,8 @@ _KINDS: dict[str, t.Callable[[Cast, list[str]], st.SearchStrategy[t.Any]]] = {
     "controller_reboots": _controller,
     "clock_jumps": _jump,
     "delete": _deleted,
+    "unready": _deleted,
+    "ready": _deleted,
     "fence_check": _many,
     "monitor_starts": _many,
     "signals_late": _late,

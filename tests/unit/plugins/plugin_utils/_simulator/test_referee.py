@@ -76,6 +76,31 @@ def test_a_vm_that_is_moved_while_its_host_shows_life(monkeypatch: pytest.Monkey
     assert "I2" in rules(found)
 
 
+#: Its VMs wait for another one, which is not ready before it rises.
+IN_ORDER: Json = {
+    "segments": {"rack1": {"hosts": 3, "vms": 0}},
+    "vms": {
+        "db": {"host": "cmp01", "metadata": {"openstack_ha:group": "db", "openstack_ha:ready": "tcp:1"}},
+        "app": {"host": "cmp01", "metadata": {"openstack_ha:after": "db"}},
+    },
+    "lasts": 300,
+}
+RISES_LATE: list[Json] = [
+    {"at": 60, "unready": "db"},
+    {"at": 60, "bmc": {"hosts": "cmp01", "is": "lying"}},
+    {"at": 65, "hang": "cmp01"},
+    {"at": 110, "go_on": "cmp01"},
+    {"at": 125, "ready": "db"},
+]
+
+
+def test_a_vm_that_is_started_in_its_turn_while_its_host_shows_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fouls(IN_ORDER, RISES_LATE) == []
+    monkeypatch.setattr(_watch.Watch, "check", nothing)
+    found = fouls(IN_ORDER, RISES_LATE)
+    assert any(foul.startswith("I2") for foul in found), found
+
+
 def test_a_vm_that_is_moved_from_a_host_that_was_never_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bmc.SimulatedBmc, "power_state", lambda self, timeout: "off")
     found = fouls(ONE_BY_ONE, [{"at": 65, "hang": "cmp01"}])

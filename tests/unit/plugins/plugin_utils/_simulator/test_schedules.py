@@ -54,3 +54,60 @@ def test_a_single_lost_host_is_recovered_in_any_cloud_so_that_doing_nothing_is_n
     assert not played.harm
     assert any(line.startswith("cmp01: recovered, off, forced down; VMs: ") for line in played.outcome), played.log
     assert not any("down" in line.partition("VMs:")[2] for line in played.outcome)
+
+
+_VMS = ("a", "b", "c", "d")
+_GROUPS = ("", "one", "two")
+_ORDERED_VM = st.builds(
+    lambda group, after, ready, state: {
+        "host": "cmp01",
+        "state": state,
+        "metadata": {
+            f"openstack_ha:{key}": it for key, it in (("group", group), ("after", after), ("ready", ready)) if it
+        },
+    },
+    st.sampled_from(_GROUPS),
+    st.sampled_from(_GROUPS),
+    st.sampled_from(("", "http:80")),
+    st.sampled_from(("active", "active", "active", "error", "stopped")),
+)
+_IN_BETWEEN: tuple[Json, ...] = (
+    {"controller_dies": "ctl1"},
+    {"controller_starts": "ctl1"},
+    {"pause": {"scope": "segment", "name": "rack1", "reason": "wait"}},
+    {"resume": "all"},
+    {"api": "down"},
+    {"api": "up"},
+    {"boot": "cmp01"},
+    {"go_on": "cmp01"},
+    {"die": "cmp02"},
+    *({"ready": vm} for vm in _VMS),
+    *({"delete": vm} for vm in _VMS[:1]),
+    *({"evacuations": {"vms": [vm], "end": end}} for vm in _VMS[:2] for end in ("no_host", "slow", "errs")),
+)
+
+
+@st.composite
+def _in_order(draw: t.Callable[..., t.Any]) -> tuple[Json, list[Json]]:
+    """VMs that wait for each other, and what happens while they do."""
+    given = {
+        "segments": {"rack1": {"hosts": 4, "vms": 0}},
+        "vms": {name: draw(_ORDERED_VM) for name in _VMS},
+        "policy": {"restart": {"tier_timeout": draw(st.sampled_from((30, 600)))}},
+        "controllers": draw(st.integers(1, 2)),
+        "lasts": 1500,
+    }
+    lies = [{"at": 60, "bmc": {"hosts": "cmp01", "is": "lying"}}] if draw(st.booleans()) else []
+    unready = [{"at": 60, "unready": sorted(draw(st.sets(st.sampled_from(_VMS), min_size=1)))}]
+    ends = [{"at": 65, draw(st.sampled_from(("die", "hang"))): "cmp01"}]
+    times = sorted(draw(st.lists(st.integers(90, 400), max_size=4)))
+    return given, [*lies, *unready, *ends, *({"at": at, **draw(st.sampled_from(_IN_BETWEEN))} for at in times)]
+
+
+@given(_in_order())
+@examples(40)
+def test_no_invariant_is_broken_while_vms_wait_for_each_other(schedule: tuple[Json, list[Json]]) -> None:
+    referee, _played = judged(schedule)
+    for what in sorted(referee.seen):
+        event(what)
+    assert not referee.fouls, "\n".join(referee.fouls)
