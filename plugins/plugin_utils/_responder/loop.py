@@ -31,6 +31,7 @@ from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.c
     Hosts,
 )
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.facts import Scene
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.first_step import take_out
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.health import Health
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.hearing import Changes, Hearing, expected
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.metrics import Metrics
@@ -400,6 +401,7 @@ class Loop:
         parts.metrics.run_started(opened.going, self._suspected, parts.clock())
         parts.say(f"run {opened.run_id} on {', '.join(opened.going)}")
         parts.tell("run_started", {"hosts": opened.going}, run_id=opened.run_id)
+        take_out(parts.journal, parts.sources.cloud, opened.run_id, opened.going, parts.say)
         return opened.going
 
     def _refused(self, hosts: list[str], error: RecoveryError) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import types
 import typing as t
 
 import pytest
 
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError, RecoveryError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal import claims, holder
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
@@ -53,15 +54,27 @@ class Keeper:
 
 
 class Cloud:
-    """A Nova that has no servers."""
+    """A Nova that has no servers; it can be told to change services only once ``forced`` is a list."""
 
     region = "R"
+
+    def __init__(self) -> None:
+        self.forced: list[tuple[str, Row]] | None = None
 
     def best_microversion(self, wanted: str) -> str:
         return wanted
 
-    def get(self, *_what: t.Any, **_more: t.Any) -> Row:
-        return {"servers": []}
+    def get(self, _service: str, path: str, _microversion: str, **filters: t.Any) -> Row:
+        if path != "/os-services":
+            return {"servers": []}
+        if self.forced is None:
+            raise CloudError("Nova is away")
+        return {"services": [{"id": filters["host"], "host": filters["host"], "status": "enabled"}]}
+
+    def request(self, _method: str, _service: str, path: str, _microversion: str, json: Row) -> t.Any:
+        assert self.forced is not None
+        self.forced.append((path, json))
+        return types.SimpleNamespace(body={"service": {"status": "enabled", "forced_down": False, **json}})
 
 
 class Sources:
@@ -100,11 +113,14 @@ class Runs:
     def __init__(self) -> None:
         self.started: list[tuple[str, list[str]]] = []
         self.error: RecoveryError | None = None
+        self.takes_over: Journal | None = None
 
     def start(self, run_id: str, hosts: t.Sequence[str]) -> None:
         if self.error is not None:
             raise self.error
         self.started.append((run_id, list(hosts)))
+        if self.takes_over:
+            claims.release(self.takes_over, run_id, hosts)
 
 
 class Set:
@@ -249,6 +265,36 @@ def test_a_host_that_is_heard_again_while_its_verdict_is_being_written_is_closed
     it.loop.step()
     assert [incident["state"] for incident in it.journal.incidents()] == ["closed"]
     assert it.runs.started == []
+
+
+def test_hosts_are_out_of_service_before_their_playbook_has_begun(it: Set) -> None:
+    it.sources.cloud.forced = []
+    it.kill("cmp01", "cmp02")
+    it.wait(3)
+    it.loop.step()
+    ((run_id, _hosts),) = it.runs.started
+    wanted = {"status": "disabled", "disabled_reason": f"openstack_ha: failed, run {run_id}", "forced_down": True}
+    assert sorted(it.sources.cloud.forced) == [(f"/os-services/{host}", wanted) for host in ("cmp01", "cmp02")]
+    steps = {(step["host"], step["name"]) for step in it.journal.steps(run_id)}
+    assert steps >= {("cmp01", "forced_down"), ("cmp02", "forced_down")}
+
+
+def test_what_nova_refuses_then_is_told_and_left_to_the_playbook(it: Set) -> None:
+    it.kill("cmp01")
+    it.wait(3)
+    it.loop.step()
+    ((run_id, _hosts),) = it.runs.started
+    assert f"run {run_id}: cmp01 is taken out of service by the playbook: Nova is away" in it.lines
+
+
+def test_what_the_playbook_has_taken_over_already_is_left_to_it(it: Set) -> None:
+    it.sources.cloud.forced = []
+    it.runs.takes_over = it.journal
+    it.kill("cmp01")
+    it.wait(3)
+    it.loop.step()
+    assert len(it.runs.started) == 1
+    assert it.sources.cloud.forced == []
 
 
 def test_hosts_of_one_segment_are_one_run_and_segments_do_not_wait_for_each_other(it: Set) -> None:
