@@ -364,12 +364,20 @@ class Loop:
     def _begin(self, hosts: list[str], site: Site) -> None:
         going: list[str] = []
         try:
-            opened = self._opener.open(hosts, site)
-            going = self._start(opened)
+            left = self._not_recovered_meanwhile(hosts, site)
+            if left:
+                going = self._start(self._opener.open(left, site))
         except RecoveryError as error:
             self._refused(hosts, error)
         finally:
             self._free(set(hosts) - set(going))
+
+    def _not_recovered_meanwhile(self, hosts: list[str], site: Site) -> list[str]:
+        """A run may begin and end between two answers of Nova; then the last one says nothing of it yet."""
+        if not self.parts.journal.incidents(scope=self.parts.scope, kind="host", host=hosts, state="recovered"):
+            return hosts
+        settled = self._settled(self._scene(site, 0.0))
+        return [host for host in hosts if host not in settled]
 
     def _record(self, hosts: list[str], suspects: list[str], site: Site) -> None:
         """Journal a verdict that is not ``recover``, with its question if it asks one."""
