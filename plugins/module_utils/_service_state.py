@@ -21,15 +21,21 @@ def out_of_service(run_id: str) -> Json:
 
 
 def bring(
-    cloud: Cloud, host: str, wanted: Json, recovery: Run | None, check_mode: bool = False
+    cloud: Cloud,
+    host: str,
+    wanted: Json,
+    recovery: Run | None,
+    check_mode: bool = False,
+    before: Json | None = None,
 ) -> tuple[Json, Json]:
     """Change, in one PUT, what is not as it is wanted; return the service before and after.
 
     :param wanted: Any of ``status``, ``disabled_reason``, ``forced_down``. :param recovery: Whose lease is renewed
-        right before the change, and who notes the step.
+        right before the change, and who notes the step. :param before: The service as Nova has just shown it, if it was
+        asked.
     :raises CloudError: Nova refuses, or evacuations forbid to force it up. :raises LeaseLost: Nothing was changed.
     """
-    before = _compute.compute_service(cloud, host)
+    before = before or _compute.compute_service(cloud, host)
     change = _difference(wanted, before)
     if change.get("forced_down") is False:
         _refuse_force_up_with_records(cloud, host)

@@ -67,8 +67,6 @@ service:
   sample: {host: cmp03, status: disabled, state: down, forced_down: true, disabled_reason: power supply died}
 """
 
-import typing as t
-
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _run
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Json, connect
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._service_state import bring

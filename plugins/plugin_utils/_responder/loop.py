@@ -401,6 +401,9 @@ class Loop:
         parts.metrics.verdicts(opened.verdicts)
         if not opened.going or self.runs is None:
             return []
+        computes = parts.sources.services(self._fresh()).computes
+        services = {host: computes.get(host) for host in opened.going}
+        take_out(parts.journal, parts.sources.cloud, opened.run_id, services, parts.say)
         try:
             self.runs.start(opened.run_id, opened.going)
         except RecoveryError as error:
@@ -409,7 +412,6 @@ class Loop:
         parts.metrics.run_started(opened.going, self._suspected, parts.clock())
         parts.say(f"run {opened.run_id} on {', '.join(opened.going)}")
         parts.tell("run_started", {"hosts": opened.going}, run_id=opened.run_id)
-        take_out(parts.journal, parts.sources.cloud, opened.run_id, opened.going, parts.say)
         return opened.going
 
     def _refused(self, hosts: list[str], error: RecoveryError) -> None:

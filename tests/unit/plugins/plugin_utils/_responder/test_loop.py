@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import types
 import typing as t
 
@@ -13,6 +14,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal imp
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.errors import JournalError
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._policy_schema import defaults
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder import first_step
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder import loop as loops
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.health import Health
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.hearing import Hearing
@@ -64,15 +66,12 @@ class Cloud:
     def best_microversion(self, wanted: str) -> str:
         return wanted
 
-    def get(self, _service: str, path: str, _microversion: str, **filters: t.Any) -> Row:
-        if path != "/os-services":
-            return {"servers": []}
-        if self.forced is None:
-            raise CloudError("Nova is away")
-        return {"services": [{"id": filters["host"], "host": filters["host"], "status": "enabled"}]}
+    def get(self, *_what: t.Any, **_more: t.Any) -> Row:
+        return {"servers": []}
 
     def request(self, _method: str, _service: str, path: str, _microversion: str, json: Row) -> t.Any:
-        assert self.forced is not None
+        if self.forced is None:
+            raise CloudError("Nova is away")
         self.forced.append((path, json))
         return types.SimpleNamespace(body={"service": {"status": "enabled", "forced_down": False, **json}})
 
@@ -88,8 +87,8 @@ class Sources:
         self.answering = set(HOSTS)
         self.services_of = {
             host: {
-                "binary": "nova-compute", "host": host, "state": "up", "status": "enabled", "forced_down": False,
-                "disabled_reason": None, "updated_at": None,
+                "id": host, "binary": "nova-compute", "host": host, "state": "up", "status": "enabled",
+                "forced_down": False, "disabled_reason": None, "updated_at": None,
             }
             for host in HOSTS
         }  # fmt: skip
@@ -116,14 +115,11 @@ class Runs:
     def __init__(self) -> None:
         self.started: list[tuple[str, list[str]]] = []
         self.error: RecoveryError | None = None
-        self.takes_over: Journal | None = None
 
     def start(self, run_id: str, hosts: t.Sequence[str]) -> None:
         if self.error is not None:
             raise self.error
         self.started.append((run_id, list(hosts)))
-        if self.takes_over:
-            claims.release(self.takes_over, run_id, hosts)
 
 
 class Set:
@@ -290,13 +286,22 @@ def test_what_nova_refuses_then_is_told_and_left_to_the_playbook(it: Set) -> Non
     assert f"run {run_id}: cmp01 is taken out of service by the playbook: Nova is away" in it.lines
 
 
-def test_what_the_playbook_has_taken_over_already_is_left_to_it(it: Set) -> None:
+def test_what_hangs_keeps_no_playbook_waiting_and_does_nothing_when_a_playbook_has_taken_over(
+    it: Set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, read = threading.Event(), it.journal.stopping_orders
     it.sources.cloud.forced = []
-    it.runs.takes_over = it.journal
+    monkeypatch.setattr(first_step, "_PATIENCE", 0.01)
+    monkeypatch.setattr(it.journal, "stopping_orders", lambda run_id: (answers.wait(60), read(run_id))[1])
     it.kill("cmp01")
     it.wait(3)
     it.loop.step()
-    assert len(it.runs.started) == 1
+    ((run_id, hosts),) = it.runs.started
+    claims.release(it.journal, run_id, hosts)  # as far as this process can tell, that is the same
+    answers.set()
+    for thread in [it for it in threading.enumerate() if it.name.startswith("first-step")]:
+        thread.join(60)
+        assert not thread.is_alive()
     assert it.sources.cloud.forced == []
 
 
