@@ -27,12 +27,14 @@ export RUFF_CACHE_DIR := $(CURDIR)/build/ruff
 unexport ANSIBLE_CONFIG PYTHONPATH PYTHONHOME
 
 # What is run once more on the newest ansible-core, besides the unit tests.
-NEWEST_TESTS := tests/unit tests/real/test_collection.py tests/real/test_inventory.py tests/real/test_warm_start.py \
+NEWEST_TESTS := tests/real/test_collection.py tests/real/test_inventory.py tests/real/test_warm_start.py \
   tests/real/test_recover_host.py::test_all_vms_of_a_dead_host_run_elsewhere_in_their_segment
 
 say = @printf '\n== %s\n' "$(1)"
 PACKAGES := @python3 tests/tools/debian_packages.py
 PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
+# Each file of tests has services of its own, so two files can run side by side; most of the time they wait.
+TWO_FILES := -n 2 --dist loadfile
 
 .PHONY: help
 help: ## show the targets
@@ -45,12 +47,10 @@ demo: $(CONTROLLER)/.ready $(NOVA)/.ready tree ## a cloud, VMs, a host whose plu
 
 .PHONY: test
 test: packages lint sanity test-ansible test-newest ## all checks and tests
-	$(call say,pytest: unit tests)
-	@$(PYTEST) -n 2 tests/unit
 	$(call say,stories on the simulator)
 	@$(PYTHON) tests/tools/stories.py
 	$(call say,pytest: tests against real Nova and real BMCs and databases)
-	@$(PYTEST) tests/real
+	@$(PYTEST) $(TWO_FILES) tests/real
 
 .PHONY: packages
 packages:
@@ -62,7 +62,7 @@ test-unit: $(CONTROLLER)/.ready ## unit tests: no network, no root
 
 .PHONY: test-real
 test-real: packages $(CONTROLLER)/.ready $(NOVA)/.ready ## tests against real Nova, BMCs and databases
-	@$(PYTEST) tests/real
+	@$(PYTEST) $(TWO_FILES) tests/real
 
 .PHONY: test-multi
 test-multi: $(CONTROLLER)/.ready $(NOVA)/.ready ## kill -9 in a cloud of processes: RabbitMQ, MariaDB, Keystone, nova-computes
@@ -118,7 +118,8 @@ test-newest: $(NOVA)/.ready tree ## unit tests, playbooks and one recovery on th
 .PHONY: test-newest-run
 test-newest-run: $(NEWEST)/.ready
 	@$(NEWEST)/bin/ansible --version | sed -n 1p
-	@PATH=$(CURDIR)/$(NEWEST)/bin:$$PATH $(NEWEST)/bin/python -m pytest -q -p no:cacheprovider $(NEWEST_TESTS)
+	@PATH=$(CURDIR)/$(NEWEST)/bin:$$PATH $(NEWEST)/bin/python -m pytest -q -p no:cacheprovider -n 2 tests/unit
+	@PATH=$(CURDIR)/$(NEWEST)/bin:$$PATH $(NEWEST)/bin/python -m pytest -q -p no:cacheprovider $(TWO_FILES) $(NEWEST_TESTS)
 
 .PHONY: tree
 tree:

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -237,7 +236,7 @@ def settled(ears: Ears) -> None:
 # -- signals -------------------------------------------------------------------------------------------------------
 
 
-def intake(directory: Path, seconds: float = 20.0, senders: int = 32) -> Json:
+def intake(directory: Path, seconds: float = 20.0, senders: int = 128) -> Json:
     """Signals in a second over TLS into a journal that is flushed to disk: one in a request, and more."""
     import journal_servers
     from bed.tls import server_context
@@ -261,11 +260,7 @@ def flood(directory: Path, url: str, size: int, seconds: float, senders: int) ->
         clients = [Client(running, size, number) for number in range(senders)]
         before = processor(running.process.pid)
         began = time.monotonic()
-        threads = [threading.Thread(target=client.run, args=(began + seconds,)) for client in clients]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        asyncio.run(_all_at_once(clients, began + seconds))
         took = time.monotonic() - began
         cpu = processor(running.process.pid) - before
     waits = sorted(wait for client in clients for wait in client.waits)
@@ -279,13 +274,17 @@ def flood(directory: Path, url: str, size: int, seconds: float, senders: int) ->
     }
 
 
+async def _all_at_once(clients: t.Sequence[Client], until: float) -> None:
+    await asyncio.gather(*(client.run(until) for client in clients))
+
+
 class Client:
-    """One connection: the cheapest client there can be, as it has the processors with what it measures."""
+    """One connection. All are in one thread: threads of a Python process would measure how they wait for each other."""
 
     def __init__(self, running: t.Any, size: int, number: int) -> None:
         from ansible_collections.openstack_ha.recovery.tests.unit.fakes import intake as fakes
 
-        self._connection: ssl.SSLSocket = running.raw()
+        self._port, self._tls = running.port, running.context()
         self._size, self._number = size, number
         self._host = sorted(fakes.TOPOLOGY["hosts"])[number % len(fakes.TOPOLOGY["hosts"])]
         self._event = fakes.event(self._host)
@@ -296,18 +295,22 @@ class Client:
         self.waits: list[float] = []
         self.refused = 0
 
-    def run(self, until: float) -> None:
+    async def run(self, until: float) -> None:
         """Send one request after the other."""
-        with self._connection:
-            began = time.monotonic()
-            while began < until:
-                self._connection.sendall(self._request())
-                if not self._answer().startswith(b"HTTP/1.1 202"):
-                    self.refused += 1
-                    return
-                ended = time.monotonic()
-                self.waits.append(ended - began)
-                began = ended
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port, ssl=self._tls)
+        began = time.monotonic()
+        while began < until:
+            writer.write(self._request())
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(it for it in head.lower().split(b"\r\n") if it.startswith(b"content-length:"))
+            await reader.readexactly(int(length.partition(b":")[2]))
+            if not head.startswith(b"HTTP/1.1 202"):
+                self.refused += 1
+                break
+            ended = time.monotonic()
+            self.waits.append(ended - began)
+            began = ended
+        writer.close()
 
     def _request(self) -> bytes:
         number = len(self.waits)
@@ -318,16 +321,6 @@ class Client:
         ]  # fmt: skip
         body = json.dumps(events).encode()
         return f"{self._head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-
-    def _answer(self) -> bytes:
-        received = b""
-        while True:
-            received += self._connection.recv(65536)
-            head, blank, body = received.partition(b"\r\n\r\n")
-            if blank:
-                length = next(it for it in head.lower().split(b"\r\n") if it.startswith(b"content-length:"))
-                if len(body) >= int(length.partition(b":")[2]):
-                    return received
 
 
 def processor(pid: int) -> float:

@@ -91,32 +91,26 @@ left_alone:
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute, _run
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Cloud, Json, connect
-from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError, ConfigError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import CLOUD_SPEC, Json, connect
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import ConfigError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._service_state import bring
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import Call, Result, Task
 
 _SHOWN = ("host", "id", "zone", "state", "status", "disabled_reason", "forced_down")
+_OPTIONS = ("forced_down", "status", "disabled_reason")
 
 
 def run(call: Call) -> Result:
     """Bring one nova-compute service to the wanted state."""
     host = call.params["host"]
+    wanted = {name: call.params[name] for name in _OPTIONS if call.params[name] is not None}
     with _run.attached(call.params, [host]) as recovery:
         cloud = connect(call.params)
         before = _compute.compute_service(cloud, host)
         left_alone = _not_ours(call.params, before)
-        change = {} if left_alone else _difference(call.params, before)
-        if change.get("forced_down") is False:
-            _refuse_force_up_with_records(cloud, host)
-        after = _expected(before, change)
-        if change and not call.check_mode:
-            if recovery:
-                recovery.lease.renew(host)
-            after = _compute.update_service(cloud, before["id"], change)
-            if recovery and change.get("forced_down"):
-                recovery.step("forced_down", host)
+        before, after = bring(cloud, host, {} if left_alone else wanted, recovery, call.check_mode, before)
     return {
-        "changed": bool(change),
+        "changed": after != before,
         "service": _shown(after),
         "left_alone": left_alone,
         "diff": {"before": _shown(before), "after": _shown(after)},
@@ -134,37 +128,6 @@ def _not_ours(params: t.Mapping[str, t.Any], service: Json) -> str:
         return ""
     why = f"{service['host']} is disabled already ({reason or 'no reason given'})"
     return why if params["unless_disabled"] or (wanted is not None and not reason.startswith(wanted)) else ""
-
-
-def _difference(params: t.Mapping[str, t.Any], service: Json) -> Json:
-    if params["disabled_reason"] is not None and params["status"] != "disabled":
-        raise ConfigError("disabled_reason: only a host with status=disabled has one. Leave it out.")
-    wanted = {name: params[name] for name in ("forced_down", "status", "disabled_reason") if params[name] is not None}
-    change = {name: value for name, value in wanted.items() if service.get(name) != value}
-    if "disabled_reason" in change:
-        change["status"] = "disabled"  # Nova takes a reason only together with the status
-    return change
-
-
-def _expected(service: Json, change: Json) -> Json:
-    """The service as Nova will show it after the change."""
-    after = {**service, **change}
-    if after["status"] == "enabled":
-        after["disabled_reason"] = None
-    if after["forced_down"]:
-        after["state"] = "down"
-    return after
-
-
-def _refuse_force_up_with_records(cloud: Cloud, host: str) -> None:
-    done = [record for record in _compute.evacuations_from(cloud, host) if record["status"] == "done"]
-    if done:
-        raise CloudError(
-            f"Will not force up {host}: Nova holds {len(done)} evacuation records in status 'done', so {host} may "
-            "still have stale guests of VMs that run elsewhere now. Start nova-compute there while it is forced "
-            "down: it deletes them and sets the records to 'completed'. Then run this again.",
-            servers=[record["instance_uuid"] for record in done],
-        )
 
 
 def _shown(service: Json) -> Json:

@@ -265,7 +265,8 @@ class IpmiSim:
 
     def publish(self) -> None:
         """Write down the power state that the hook reports."""
-        new = self._folder / "power.new"
+        # The main thread and those that answer requests may write at the same time.
+        new = self._folder / f"power.{threading.get_ident()}"
         new.write_text("1" if self._bmc.reports_on("ipmi") else "0")
         new.replace(self._folder / "power")
 

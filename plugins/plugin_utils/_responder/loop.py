@@ -41,6 +41,7 @@ from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.c
     Hosts,
 )
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.facts import Scene
+from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.first_step import take_out
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.health import Health
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.hearing import (
     DOWN,
@@ -449,12 +450,20 @@ class Loop:
     def _begin(self, hosts: list[str], site: Site) -> None:
         going: list[str] = []
         try:
-            opened = self._opener.open(hosts, site)
-            going = self._start(opened)
+            left = self._not_recovered_meanwhile(hosts, site)
+            if left:
+                going = self._start(self._opener.open(left, site))
         except RecoveryError as error:
             self._refused(hosts, error)
         finally:
             self._free(set(hosts) - set(going))
+
+    def _not_recovered_meanwhile(self, hosts: list[str], site: Site) -> list[str]:
+        """A run may begin and end between two answers of Nova; then the last one says nothing of it yet."""
+        if not self.parts.journal.incidents(scope=self.parts.scope, kind="host", host=hosts, state="recovered"):
+            return hosts
+        settled = self._settled(self._scene(site, 0.0))
+        return [host for host in hosts if host not in settled]
 
     def _record(self, hosts: list[str], suspects: list[str], site: Site) -> None:
         """Journal a verdict that is not ``recover``, with its question if it asks one."""
@@ -478,6 +487,9 @@ class Loop:
         parts.metrics.verdicts(opened.verdicts)
         if not opened.going or self.runs is None:
             return []
+        computes = parts.sources.services(self._fresh()).computes
+        services = {host: computes.get(host) for host in opened.going}
+        take_out(parts.journal, parts.sources.cloud, opened.run_id, services, parts.say)
         try:
             self.runs.start(opened.run_id, opened.going)
         except RecoveryError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import types
 import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import CloudError, RecoveryError
@@ -50,7 +51,7 @@ class Keeper:
 
 
 class Cloud:
-    """A Nova with these servers, and nothing else."""
+    """A Nova with these servers; it can be told to change services only once ``forced`` is a list."""
 
     region = "R"
 
@@ -58,6 +59,7 @@ class Cloud:
         self.servers: dict[str, Row] = {}
         self.asked: list[str] = []
         self.away = False
+        self.forced: list[tuple[str, Row]] | None = None
 
     def best_microversion(self, wanted: str) -> str:
         return wanted
@@ -89,6 +91,12 @@ class Cloud:
             raise CloudError("no such server", status=404)
         return {"server": found}
 
+    def request(self, _method: str, _service: str, path: str, _microversion: str, json: Row) -> t.Any:
+        if self.forced is None:
+            raise CloudError("Nova is away")
+        self.forced.append((path, json))
+        return types.SimpleNamespace(body={"service": {"status": "enabled", "forced_down": False, **json}})
+
 
 class Sources:
     """Nova says what ``services`` says; the hosts in ``answering`` answer to probes."""
@@ -96,17 +104,20 @@ class Sources:
     def __init__(self) -> None:
         self.cloud = Cloud()
         self.away = False
+        self.old: Services | None = None
         self.ahead: list[str] = []
         self.answering = set(HOSTS)
         self.services_of = {
             host: {
-                "binary": "nova-compute", "host": host, "state": "up", "status": "enabled", "forced_down": False,
-                "disabled_reason": None, "updated_at": None,
+                "id": host, "binary": "nova-compute", "host": host, "state": "up", "status": "enabled",
+                "forced_down": False, "disabled_reason": None, "updated_at": None,
             }
             for host in HOSTS
         }  # fmt: skip
 
     def services(self, max_age: float) -> Services:
+        if self.old and max_age > 0:
+            return self.old
         control = [{"binary": it, "host": "ctl", "state": "up"} for it in ("nova-conductor", "nova-scheduler")]
         return Services([*(dict(it) for it in self.services_of.values()), *control], not self.away)
 
