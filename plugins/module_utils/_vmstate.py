@@ -123,6 +123,9 @@ def _busy(server: t.Mapping[str, t.Any], evacuation: t.Mapping[str, t.Any] | Non
         return Step("follow", "an evacuation is under way", former_power(server))
     if task.startswith("rebuild") and evacuation is not None and evacuation["status"] in _ENDED_BADLY:
         return Step("follow", "an evacuation has failed and Nova is still at it", former_power(server))
+    if task.startswith("rebuild") and evacuation is not None and evacuation["status"] == "done":
+        # Nova ends an evacuation in its record before the server. Where its host has returned since, it is "completed".
+        return Step("follow", "an evacuation has just ended", former_power(server))
     if task.startswith("rebuild"):
         return Step(
             "pending",

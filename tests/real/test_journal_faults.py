@@ -78,4 +78,4 @@ def test_vms_that_found_no_host_while_a_clock_jumped_are_recovered(cloud: Bed, r
 
     assert process.returncode == 0, out
     assert given_up(cloud)
-    assert_recovered(cloud, playbooks, vms, given_up(cloud))
+    assert_recovered(cloud, playbooks, vms)

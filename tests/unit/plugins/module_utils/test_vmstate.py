@@ -127,7 +127,7 @@ def test_a_local_disk_is_lost_only_with_permission(disk: str, segment: dict[str,
         ("active", "rebuilding", "error", "follow"),
         ("active", "rebuilding", "failed", "follow"),
         ("active", "rebuilding", None, "pending"),
-        ("active", "rebuilding", "done", "pending"),
+        ("active", "rebuild_spawning", "done", "follow"),
         ("active", "rebuilding", "completed", "pending"),
     ],
 )
