@@ -71,6 +71,7 @@ def test_a_vm_that_crashed_gets_a_claim_of_its_own_a_verdict_and_a_run(it: Set, 
     assert snapshot["places"]["cmp01/vm-1"]["server"]["vm_state"] == "stopped"
     assert (snapshot["hosts"]["cmp01"]["heard"], list(snapshot["hosts"])) == (True, ["cmp01"])
     assert [event for event, _body in it.told] == ["verdict", "run_started"]
+    assert [vm["id"] for vms in it.told[0][1]["projects"].values() for vm in vms] == ["vm-1"]
     step(it)
     assert len(it.runs.started) == 1, "it is busy with it"
 
