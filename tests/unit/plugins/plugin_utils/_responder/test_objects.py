@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 import pytest
@@ -400,6 +401,25 @@ def test_the_vms_of_a_host_that_has_lost_the_network_of_tenants_are_moved_away_o
     it.wait(10)
     step(it)
     assert {row["state"] for row in it.journal.incidents(kind="network")} == {"closed"}
+
+
+def test_vms_are_not_moved_away_anew_because_one_look_has_not_found_the_network_lost(cut: Set) -> None:
+    it = cut
+    for _look in range(2):
+        step(it)
+    run_id, _places = it.runs.started[0]
+    _opened_by_a_responder(it, run_id)
+    done(it, run_id)
+    step(it)
+    with contextlib.ExitStack() as other:  # another responder writes down what it thinks of the host
+        writing = claims.opener()
+        record = _recovery.begin(it.journal, "R", {"cmp01": "rack1"}, writing, 30.0, print)
+        other.callback(claims.release, it.journal, record["id"], ["cmp01"])
+        step(it)
+    for _look in range(3):
+        step(it)
+    (row,) = it.journal.incidents(kind="network")
+    assert (row["state"], len(it.runs.started)) == ("held", 1)
 
 
 def _opened_by_a_responder(it: Set, run_id: str) -> None:
