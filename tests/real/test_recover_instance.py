@@ -69,6 +69,10 @@ def test_a_crashed_vm_runs_again_on_its_host_and_what_its_owner_has_stopped_stay
     cloud.action(stopped, {"os-stop": None})
     for vm in (crashed, stopped):
         cloud.await_server(vm, lambda it: it["OS-EXT-STS:vm_state"] == "stopped")
+    shown = playbooks.run("recover_instance", "--check", failed_instances=crashed)
+    assert shown, shown.out
+    assert "RECOVER: all gates passed" in shown.out
+    assert asked(cloud, crashed) == []
     ran = recover(playbooks, crashed, stopped)
     assert ran, ran.out
     assert outcome(playbooks, crashed) == ("restart", "verified", "recovered")
