@@ -260,14 +260,15 @@ class Objects:
         return verdict["verdict"] == "recover" or kept is None or kept.said != _said(verdict)
 
     def _ignore(self, kind: str, ignored: t.Mapping[str, Json], incidents: t.Mapping[str, Json]) -> None:
-        """Nothing is to be done, and nothing is open any more."""
+        """Nothing is to be done, and nothing is open any more; who was told nothing before is told nothing now."""
         self._sign(kind, ignored, incidents)
         ids = {incidents[at]["id"]: at for at in ignored}
         closed = self.parts.journal.close_incidents({id_: ignored[at]["reason"] for id_, at in ids.items()})
         for id_ in closed:
             at = ids[id_]
-            body = {"host": host_of(at), "kind": kind, "object": object_of(at), "reason": ignored[at]["reason"]}
-            self.parts.tell("incident_closed", body, incident_id=id_)
+            if incidents[at]["reason"]:
+                body = {"host": host_of(at), "kind": kind, "object": object_of(at), "reason": ignored[at]["reason"]}
+                self.parts.tell("incident_closed", body, incident_id=id_)
 
     def _sign(self, kind: str, verdicts: t.Mapping[str, Json], incidents: t.Mapping[str, Json]) -> None:
         """Write the verdict on signals for which no run is opened."""

@@ -180,6 +180,7 @@ def test_what_is_not_to_be_recovered_is_ignored_without_a_run(it: Set, say: Say)
     assert it.journal.runs() == []
     assert {row["state"] for row in it.journal.incidents()} == {"closed"}
     assert [row["verdict"] for row in it.journal.signals(kind="instance")] == ["ignore", "ignore"]
+    assert it.told == [], "nobody was told that anything began"
 
 
 def test_a_second_crash_while_a_run_is_at_work_is_not_lost_and_what_the_run_has_seen_is_not_done_again(
