@@ -547,8 +547,8 @@ class Evacuation:
             self._on_turn(self._lines[turn.id], turn, now)
         called = self._called()
         for line in self._turns.awaited():
-            if line.awaited and line.server and now >= line.next_question and line.id not in called:
-                self._call(line, self._on_ready, self._world.ready, line.awaited, line.server)
+            if now >= line.next_question and line.id not in called:
+                self._call(line, self._on_ready, self._ask_ready, line)
 
     def _on_turn(self, line: Line, turn: Turn, now: float) -> None:
         found = {"waited": turn.waited, "not_ready": turn.given_up, "more_not_ready": turn.more}
@@ -557,6 +557,11 @@ class Evacuation:
         if line.parked:
             line.parked, line.deadline = False, now + self._limits.verify_timeout
             self._bring_up(line)
+
+    def _ask_ready(self, line: Line) -> str:
+        """In a worker thread. What an earlier run has verified was not looked at in this one."""
+        line.server = line.server or self._world.server(line.id)
+        return self._world.ready(line.awaited or {}, line.server) if line.server else "is gone"
 
     def _on_ready(self, line: Line, future: concurrent.futures.Future[str]) -> None:
         try:

@@ -33,7 +33,7 @@ class Vm:
     """One VM of a failed host, as far as planning needs it.
 
     :param step: ``evacuate``, ``follow``, ``skip`` or ``pending``; this, ``reason``, ``former``, ``reset`` and ``note``
-        as in :class:`_vmstate.Step`.
+        as in :class:`_vmstate.Step`. ``done``: an earlier run has verified it, and others wait until it is ready.
     :param zone: Availability zone it is pinned to (``zone_is_pinned``) or merely was in.
     :param need: Resource class → amount, from its Placement allocation.
     :param floor: Evacuation records with ids up to this one belong to the past.

@@ -234,13 +234,15 @@ class _Planning:
         """VMs that an earlier run of this incident has moved but not verified, or for which others wait still."""
         here = {server["id"] for servers in self._servers.values() for server in servers}
         going_on = [it for it in self._ledger.values() if it["state"] in _NOT_FINAL]
-        awaited = {key for it in going_on for key in _facts(it).get("waits", ())}
-        done = [
-            it for it in self._ledger.values() if it["state"] == "verified" and awaited & {*_facts(it).get("keys", ())}
-        ]
-        wanted = [it for it in going_on + done if it["server_id"] not in here]
-        found = pool.map(lambda line: _compute.server(self._cloud, line["server_id"]), wanted)
-        return {line["server_id"]: server or {} for line, server in zip(wanted, found)}
+        wanted = [it for it in [*going_on, *self._awaited(going_on)] if it["server_id"] not in here]
+        found = zip(wanted, pool.map(lambda line: _compute.server(self._cloud, line["server_id"]), wanted))
+        return {line["server_id"]: server or {} for line, server in found if server or line["state"] != "verified"}
+
+    def _awaited(self, going_on: list[Json]) -> list[Json]:
+        """Those that an earlier run has verified, and that may not be ready for those that wait for them."""
+        awaited = {key for line in going_on for key in _facts(line).get("waits", ())}
+        done = [line for line in self._ledger.values() if line["state"] == "verified"]
+        return [line for line in done if self._way.rescues and awaited & {*_facts(line).get("keys", ())}]
 
     def _moved_vm(self, line: Json, server: Json) -> Vm:
         policy = self._protection(line["server_id"], line["host"]) if server else None
@@ -250,7 +252,7 @@ class _Planning:
             project=line["facts"]["project"],
             host=line["host"],
             segment=self._hosts[line["host"]]["segment"],
-            step="follow" if server else "skip",
+            step="done" if line["state"] == "verified" else "follow" if server else "skip",
             reason="was moved by an earlier run" if server else "was deleted meanwhile",
             note=line["facts"]["note"],
             former=line["former_state"],

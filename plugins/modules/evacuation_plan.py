@@ -85,7 +85,8 @@ lines:
     priority: {description: 'Priority class, 0 to 1000; higher goes first.', type: int}
     step:
       description: >-
-        V(evacuate); V(follow), an evacuation is under way and is only watched; V(skip), policy or state says
+        V(evacuate); V(follow), an evacuation is under way and is only watched; V(done), an earlier run has brought it
+        up, and others wait until it is ready; V(skip), policy or state says
         no; V(pending), not now. V(skip) and V(pending) have a RV(lines[].reason).
       type: str
     reason: {description: Why., type: str}

@@ -147,7 +147,13 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._task import
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._watch import Power
 
 _LIMITS = ("parallel", "per_target", "retries", "retry_delay", "vm_timeout", "verify_timeout", "settle")
-_STATE_OF_STEP = {"evacuate": "planned", "follow": "requested", "skip": "skipped", "pending": "pending"}
+_STATE_OF_STEP = {
+    "evacuate": "planned",
+    "follow": "requested",
+    "done": "verified",
+    "skip": "skipped",
+    "pending": "pending",
+}
 _READERS = 8  # of power states at once
 _SHOWN = ("id", "name", "project", "host", "target", "state", "reason", "attempts", "request_id")
 

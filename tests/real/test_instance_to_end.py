@@ -174,7 +174,8 @@ def test_a_killed_qemu_and_then_a_panic_are_followed_by_a_restart_on_the_same_ho
         until(lambda n=times: world.recovered(n), LONG)
         assert world.state("cmp01") == "running"
         assert world.guest().pid() != before
-    assert world.methods() == ["restart", "hard_reboot"]
+    # Nova may find one that has panicked off by itself, before it is rebooted.
+    assert world.methods() in (["restart", "hard_reboot"], ["restart", "restart"])
     assert world.state("cmp02") == ""
 
 

@@ -61,15 +61,24 @@ def outcome(playbooks: Playbooks, vm: str) -> tuple[str, str, str]:
     return line["method"], line["state"], place["outcome"]
 
 
-def test_a_crashed_vm_runs_again_on_its_host(cloud: Bed, playbooks: Playbooks, monitor: TruthMonitor) -> None:
-    (vm,) = cloud.fill(HOST)
-    cloud.crash_guest(HOST, vm, notice=True)
-    cloud.await_server(vm, lambda it: it["OS-EXT-STS:vm_state"] == "stopped")
-    ran = recover(playbooks, vm)
+def test_a_crashed_vm_runs_again_on_its_host_and_what_its_owner_has_stopped_stays_off(
+    cloud: Bed, playbooks: Playbooks, monitor: TruthMonitor
+) -> None:
+    crashed, stopped = cloud.fill(HOST, 2)
+    cloud.crash_guest(HOST, crashed, notice=True)
+    cloud.action(stopped, {"os-stop": None})
+    for vm in (crashed, stopped):
+        cloud.await_server(vm, lambda it: it["OS-EXT-STS:vm_state"] == "stopped")
+    shown = playbooks.run("recover_instance", "--check", failed_instances=crashed)
+    assert shown, shown.out
+    assert "RECOVER: all gates passed" in shown.out
+    assert asked(cloud, crashed) == []
+    ran = recover(playbooks, crashed, stopped)
     assert ran, ran.out
-    assert outcome(playbooks, vm) == ("restart", "verified", "recovered")
-    assert asked(cloud, vm) == ["os-start"]
-    assert cloud.running() == {HOST: [vm]}
+    assert outcome(playbooks, crashed) == ("restart", "verified", "recovered")
+    assert outcome(playbooks, stopped) == ("restart", "skipped", "recovered")
+    assert (asked(cloud, crashed), asked(cloud, stopped)) == (["os-start"], [])
+    assert cloud.running() == {HOST: [crashed]}
 
 
 def test_one_that_dies_at_each_start_goes_to_another_host_and_the_loop_ends(
@@ -113,15 +122,6 @@ def test_it_can_be_shelved_and_unshelved_on_another_host(
     assert outcome(playbooks, vm) == ("shelve", "verified", "recovered")
     assert cloud.ever_ran_twice() == []
     assert HOST not in cloud.running()
-
-
-def test_what_its_owner_has_stopped_stays_off(cloud: Bed, playbooks: Playbooks, monitor: TruthMonitor) -> None:
-    (vm,) = cloud.fill(HOST)
-    cloud.action(vm, {"os-stop": None})
-    cloud.await_server(vm, lambda it: it["OS-EXT-STS:vm_state"] == "stopped")
-    ran = recover(playbooks, vm)
-    assert outcome(playbooks, vm) == ("restart", "skipped", "recovered"), ran.out
-    assert asked(cloud, vm) == []
 
 
 def test_nothing_is_begun_on_a_host_that_another_run_works_on_or_that_does_not_answer(

@@ -110,7 +110,7 @@ def test_who_waits_is_moved_with_the_others_and_started_when_the_port_answers(
     playbooks = recovery(RACK)
     cloud.crash(HOST)
     with started(playbooks) as process:
-        until(lambda: waiting(cloud, playbooks, vms), 120)
+        until(lambda: waiting(cloud, playbooks, vms), 300)
         assert where(cloud, [vms.app, vms.web, vms.off]) == ["", "", ""]
         assert all(where(cloud, [vms.db, vms.alone]))
         assert starts(cloud) == []
@@ -136,7 +136,7 @@ def test_a_run_that_is_killed_while_they_wait_is_finished_in_order_and_goes_on_a
     playbooks = recovery(RACK)
     cloud.crash(HOST)
     with started(playbooks) as process:
-        until(lambda: waiting(cloud, playbooks, vms), 120)
+        until(lambda: waiting(cloud, playbooks, vms), 300)
         processes.kill({process.pid, *processes.children(process.pid)})
     policy(tier_timeout=3)
     outcome = playbooks.recover(HOST)

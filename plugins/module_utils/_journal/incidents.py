@@ -102,16 +102,16 @@ class Incidents:
 
     def close_incidents(self, reasons: t.Mapping[str, str]) -> list[str]:
         """End incidents, each for its reason; return the ids of those that had not ended."""
-        incidents, now = table("incidents"), rows.now()
+        incidents = table("incidents")
+        statement = (
+            incidents.update()
+            .where(incidents.c.id == sa.bindparam("row"), incidents.c.open_key.is_not(None))
+            .values(state="closed", reason=sa.bindparam("why"), changed_at=rows.now(), open_key=None)
+        )
 
         def work(connection: sa.Connection) -> list[str]:
-            closed = []
-            for incident_id, reason in reasons.items():
-                values = {"state": "closed", "reason": reason, "changed_at": now, "open_key": None}
-                still_open = sa.and_(incidents.c.id == incident_id, incidents.c.open_key.is_not(None))
-                if connection.execute(incidents.update().where(still_open).values(values)).rowcount == 1:
-                    closed.append(incident_id)
-            return closed
+            given = ({"row": incident_id, "why": reason} for incident_id, reason in reasons.items())
+            return [it["row"] for it in given if connection.execute(statement, it).rowcount == 1]
 
         return self.database.write(work) if reasons else []
 

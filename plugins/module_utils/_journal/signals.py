@@ -121,17 +121,22 @@ class Signals:
 
         :returns: The ids of those that had no verdict.
         """
-        signals, now = table("signals"), rows.now()
+        signals, given = table("signals"), sa.bindparam
+        # One statement for all: to build one takes longer than to run it.
+        statement = (
+            signals.update()
+            .where(signals.c.id == given("row"), signals.c.verdict.is_(None))
+            .values(
+                verdict=given("word"), gate=given("by"), verdict_reason=given("why"), incident_id=given("about"),
+                decided_at=rows.now(),
+            )
+        )  # fmt: skip
 
         def work(connection: sa.Connection) -> list[str]:
             changed = []
             for it in decisions:
-                values = {
-                    "verdict": it["verdict"], "gate": it["gate"], "verdict_reason": it["reason"], "decided_at": now,
-                    "incident_id": it["incident_id"],
-                }  # fmt: skip
-                undecided = sa.and_(signals.c.id == it["id"], signals.c.verdict.is_(None))
-                if connection.execute(signals.update().where(undecided).values(values)).rowcount == 1:
+                values = {"row": it["id"], "word": it["verdict"], "by": it["gate"], "why": it["reason"]}
+                if connection.execute(statement, {**values, "about": it["incident_id"]}).rowcount == 1:
                     changed.append(it["id"])
             return changed
 

@@ -213,7 +213,12 @@ class Endings:
         if host in seen.lost or (incident["state"] not in ("open", "held") and self._by_hand(incident)):
             return None
         facts = seen.hosts.get(host) or {}
-        return "its host was recovered" if facts.get("forced_down") else "no network calls for it any more"
+        if facts.get("forced_down"):
+            return "its host was recovered"
+        # One look says little: another responder may hear more, or be writing down its verdict just now.
+        if facts.get("host_run") or facts.get("host_incident"):
+            return None
+        return "no network calls for it any more"
 
     def _by_hand(self, incident: Json) -> bool:
         """Whether a person has begun it, who may want to go on with it."""

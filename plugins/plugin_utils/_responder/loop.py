@@ -550,8 +550,16 @@ class Loop:
 
     def _note_ends(self, outcomes: t.Mapping[str, str]) -> None:
         for host, outcome in outcomes.items():
-            due_in = _owners.soonest(self.parts.journal, self.parts.scope, host) if outcome == "partial" else None
+            due_in = self._owners_wait(host) if outcome == "partial" else None
             core.ended(self.memory, host, outcome, self.parts.clock(), due_in)
+
+    def _owners_wait(self, host: str) -> float | None:
+        """Seconds until somebody's time to rescue a VM of the host himself is over."""
+        try:
+            return _owners.soonest(self.parts.journal, self.parts.scope, host)
+        except RecoveryError as error:
+            self.parts.say(f"{host}: deadlines of owners are not known: {error.message}")
+            return None
 
     # -- telling -------------------------------------------------------------------------------------------------
 

@@ -260,14 +260,15 @@ class Objects:
         return verdict["verdict"] == "recover" or kept is None or kept.said != _said(verdict)
 
     def _ignore(self, kind: str, ignored: t.Mapping[str, Json], incidents: t.Mapping[str, Json]) -> None:
-        """Nothing is to be done, and nothing is open any more."""
+        """Nothing is to be done, and nothing is open any more; who was told nothing before is told nothing now."""
         self._sign(kind, ignored, incidents)
         ids = {incidents[at]["id"]: at for at in ignored}
         closed = self.parts.journal.close_incidents({id_: ignored[at]["reason"] for id_, at in ids.items()})
         for id_ in closed:
             at = ids[id_]
-            body = {"host": host_of(at), "kind": kind, "object": object_of(at), "reason": ignored[at]["reason"]}
-            self.parts.tell("incident_closed", body, incident_id=id_)
+            if incidents[at]["reason"]:
+                body = {"host": host_of(at), "kind": kind, "object": object_of(at), "reason": ignored[at]["reason"]}
+                self.parts.tell("incident_closed", body, incident_id=id_)
 
     def _sign(self, kind: str, verdicts: t.Mapping[str, Json], incidents: t.Mapping[str, Json]) -> None:
         """Write the verdict on signals for which no run is opened."""
@@ -320,7 +321,7 @@ class Objects:
         parts.metrics.decided(parts.correlator.decided(run["id"], verdicts), signals)
         parts.metrics.object_verdicts(kind, verdicts)
         self._keep(kind, verdicts, marks)
-        self._tell(kind, verdicts, incidents)
+        self._tell(kind, verdicts, incidents, snapshot)
         owned = {at: it for at, it in verdicts.items() if it.get("reaction") == NOTIFY}
         self._tell_owners(owned, snapshot, site.policy, incidents)
         if going:
@@ -343,13 +344,17 @@ class Objects:
         parts.tell("run_started", {"kind": kind, "hosts": sorted({host_of(at) for at in going}), "objects": going},
                    run_id=run_id)  # fmt: skip
 
-    def _tell(self, kind: str, verdicts: t.Mapping[str, Json], incidents: t.Mapping[str, Json]) -> None:
+    def _tell(self, kind: str, verdicts: t.Mapping[str, Json], incidents: t.Mapping[str, Json], snapshot: Json) -> None:
         for at, it in verdicts.items():
             self.parts.say(f"{kind} {at}: {it['verdict']} ({it['gate']}): {it['reason']}")
             if it["verdict"] == "hold" and not it.get("reaction"):
                 continue
             told = {key: it.get(key) for key in ("verdict", "gate", "reason", "reaction")}
             body = {"host": host_of(at), "kind": kind, "object": object_of(at), **told}
+            facts = snapshot["places"][at].get("facts")
+            if facts:  # for its owner, who sees nothing of the rest
+                vm = {"id": facts["id"], "name": facts["name"], "state": "failed"}
+                body["projects"] = {facts["project"]["id"]: [vm]}
             self.parts.tell("verdict", body, incident_id=incidents[at]["id"])
 
     def _tell_owners(

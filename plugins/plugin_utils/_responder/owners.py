@@ -16,9 +16,12 @@ import typing as t
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import _compute
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._cloud import Cloud
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._errors import RecoveryError
+from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.places import HOST, INSTANCE
 from ansible_collections.openstack_ha.recovery.plugins.module_utils._journal.store import Journal
 from ansible_collections.openstack_ha.recovery.plugins.plugin_utils._responder.launch import Json, Say
 
+#: Of a single VM that fails, owners are told by the verdict on it.
+_KINDS = {"vms_affected": (HOST,), "vms_ended": (HOST, INSTANCE)}
 _FORCED_DOWN = "forced_down"
 _PATIENCE = 5.0  # seconds that a run is given to take the host out of service before Nova is asked for its VMs
 _LOOK = 0.1
@@ -62,9 +65,9 @@ class Owners:
             "run_started": ("vms_affected", self._affected),
             "run_ended": ("vms_ended", self._ended),
         }
-        if run_id and event in work and body.get("kind", "host") == "host":
+        if run_id and event in work:
             then, find = work[event]
-            if self._channels.wants(then):
+            if body.get("kind", HOST) in _KINDS[then] and self._channels.wants(then):
                 self._spawn(f"{then} {run_id}", functools.partial(self._tell_of_vms, then, find, run_id, body))
 
     def _tell_of_vms(self, event: str, find: t.Callable[[str, Json], Json], run_id: str, body: Json) -> None:
@@ -106,7 +109,7 @@ class Owners:
         incidents = [entry["incident_id"] for entry in self._journal.run(run_id)["hosts"]]
         vms = [
             (
-                line["facts"]["project"],
+                line["facts"].get("project") or "",
                 {
                     "id": line["server_id"], "name": line["name"], "host": line["host"], "target": line["target"],
                     "state": line["state"], "reason": line["reason"], "note": line["facts"].get("note") or "",

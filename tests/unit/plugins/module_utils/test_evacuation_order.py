@@ -324,6 +324,32 @@ def test_what_has_landed_off_is_started_also_when_it_does_not_wait_for_anything_
     assert [site.where(name)[1] for name in ("db", "app", "web")] == ["active"] * 3
 
 
+@pytest.mark.parametrize("what", ["stopped", "moved", "deleted"])
+def test_what_was_verified_is_only_asked_whether_it_is_ready_whatever_its_owner_has_done_since(what: str) -> None:
+    site = Site()
+    chain(site)
+    world = site.world()
+    world.ready_at["db"] = site.clock.time + 100
+    site.clock.after(60, lambda: setattr(world, "certificate", False))
+    with pytest.raises(CertificateError):
+        site.recover(world)
+    if what == "stopped":
+        site.nova.stop("db")
+    elif what == "moved":
+        site.nova.servers["db"]["OS-EXT-SRV-ATTR:host"] = site.nova.bindings["db"] = "cmp03"
+    else:
+        site.nova.delete("db")
+    second = site.world()
+    second.ready_at["db"] = site.clock.time + 30
+    starts = Starts(site)
+    lines = site.recover(second)
+    assert {row["server_id"]: row["state"] for row in site.ledger.lines()} == dict.fromkeys(
+        ("db", "app", "web"), "verified"
+    )
+    assert starts.once("app")[0] >= (0 if what == "deleted" else 30)
+    assert ("db" in lines, second.calls) == (what != "deleted", [("start", "app"), ("start", "web")])
+
+
 @pytest.mark.parametrize("newest", ["2.93", "2.96"])
 def test_a_run_killed_at_any_call_is_finished_in_order_and_nothing_is_started_twice(newest: str) -> None:
     for calls in range(80):

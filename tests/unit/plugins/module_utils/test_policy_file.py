@@ -356,6 +356,33 @@ FULL = yaml.safe_load(
         applications: {after: [databases], ready: guest_agent}
       probe_networks: [192.0.2.0/24]
       tasks: {smoke: {url: "http://checks.example.net/{id}"}}
+    instances:
+      types:
+        {crashed: alert, stopped: recover, panicked: ignore, io_error: recover, watchdog: alert, guest_silent: ignore,
+         paused: recover}
+      watchdog: {reset: alert, poweroff: recover, pause: alert, none: recover, wait: 30}
+      locked: recover
+      resume_wait: 60
+      tries: 2
+      within: 600
+      back_off: 10
+      back_off_most: 100
+      then: alert
+      elsewhere: {how: shelve, tries: 2}
+      parallel: 8
+      hard_reboot: none
+      stop_timeout: 60
+      start_timeout: 60
+      move_timeout: 600
+      view_timeout: 60
+      stable: 5
+      storage_suspect: {vms: 4, percent: 40}
+    hooks:
+      before_fence: {files: [/etc/a.yml], timeout: 10, on_error: stop}
+      after_fence: {files: [/etc/b.yaml], timeout: 10, on_error: stop}
+      before_evacuate: {files: [], timeout: 10, on_error: continue}
+      after_verify: {files: [/etc/c.yml, /etc/d.yml], timeout: 100, on_error: continue}
+      on_failure: {files: [], timeout: 100, on_error: continue}
     ha:
       presets: [redhat]
       owners_decide: [protect, method]

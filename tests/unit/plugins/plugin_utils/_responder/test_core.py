@@ -39,3 +39,15 @@ def test_a_storm_that_another_one_noted_keeps_hands_off_too() -> None:
     assert core.later(calm, over) == core.later(over, calm) == over
     assert core.later(over, {"silent_for": None, "ended_ago": 20.0})["ended_ago"] == 20.0
     assert core.later(over, {"silent_for": 9.0, "ended_ago": None}) == {"silent_for": 9.0, "ended_ago": None}
+
+
+def test_a_host_is_taken_up_again_when_the_time_of_an_owner_is_over_but_not_later_than_without_one() -> None:
+    memory = core.Memory()
+    core.ended(memory, "cmp01", "partial", 1000.0, due_in=90.0)
+    core.ended(memory, "cmp02", "partial", 1000.0, due_in=9000.0)
+    core.ended(memory, "cmp03", "partial", 1000.0)
+    assert {host: when for host, (when, _times) in memory.not_before.items()} == {
+        "cmp01": 1090.0, "cmp02": 1300.0, "cmp03": 1300.0,
+    }  # fmt: skip
+    core.ended(memory, "cmp01", "partial", 1100.0)
+    assert memory.not_before["cmp01"] == (1700.0, 2)

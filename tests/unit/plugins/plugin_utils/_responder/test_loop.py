@@ -236,6 +236,31 @@ def test_a_run_that_left_vms_behind_is_followed_by_another_after_a_while(it: Set
     assert len(it.runs.started) == 2
 
 
+@pytest.mark.parametrize(("away", "runs"), [(False, 2), (True, 1)])
+def test_a_host_is_taken_up_again_when_the_time_of_an_owner_is_over(
+    it: Set, monkeypatch: pytest.MonkeyPatch, away: bool, runs: int
+) -> None:
+    it.kill("cmp01")
+    it.wait(3)
+    it.loop.step()
+    run_id = it.runs.started[0][0]
+    it.sources.take_out("cmp01", f"openstack_ha: failed, run {run_id}")
+    (entry,) = it.journal.run(run_id)["hosts"]
+    about = {"incident_id": entry["incident_id"], "host": "cmp01/vm-1"}
+    it.journal.ask(run_id, about, "owner", "vm-1", "is left to its owner", None, 60.0, "recover")
+    if away:
+        monkeypatch.setattr(it.journal, "questions", lambda **given: (_ for _ in ()).throw(JournalError("away")))
+    it.end(run_id, "partial")
+    it.loop.step()
+    assert it.loop.busy == set(), "that the journal is away keeps no host busy"
+    it.wait(50 - 10 * away)
+    it.loop.step()
+    assert len(it.runs.started) == 1
+    it.wait(15)
+    it.loop.step()
+    assert len(it.runs.started) == runs
+
+
 def test_a_host_that_could_not_be_fenced_is_tried_again_when_the_journal_says_so(
     it: Set, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 import pytest
@@ -71,6 +72,7 @@ def test_a_vm_that_crashed_gets_a_claim_of_its_own_a_verdict_and_a_run(it: Set, 
     assert snapshot["places"]["cmp01/vm-1"]["server"]["vm_state"] == "stopped"
     assert (snapshot["hosts"]["cmp01"]["heard"], list(snapshot["hosts"])) == (True, ["cmp01"])
     assert [event for event, _body in it.told] == ["verdict", "run_started"]
+    assert [vm["id"] for vms in it.told[0][1]["projects"].values() for vm in vms] == ["vm-1"]
     step(it)
     assert len(it.runs.started) == 1, "it is busy with it"
 
@@ -178,6 +180,7 @@ def test_what_is_not_to_be_recovered_is_ignored_without_a_run(it: Set, say: Say)
     assert it.journal.runs() == []
     assert {row["state"] for row in it.journal.incidents()} == {"closed"}
     assert [row["verdict"] for row in it.journal.signals(kind="instance")] == ["ignore", "ignore"]
+    assert it.told == [], "nobody was told that anything began"
 
 
 def test_a_second_crash_while_a_run_is_at_work_is_not_lost_and_what_the_run_has_seen_is_not_done_again(
@@ -399,6 +402,25 @@ def test_the_vms_of_a_host_that_has_lost_the_network_of_tenants_are_moved_away_o
     it.wait(10)
     step(it)
     assert {row["state"] for row in it.journal.incidents(kind="network")} == {"closed"}
+
+
+def test_vms_are_not_moved_away_anew_because_one_look_has_not_found_the_network_lost(cut: Set) -> None:
+    it = cut
+    for _look in range(2):
+        step(it)
+    run_id, _places = it.runs.started[0]
+    _opened_by_a_responder(it, run_id)
+    done(it, run_id)
+    step(it)
+    with contextlib.ExitStack() as other:  # another responder writes down what it thinks of the host
+        writing = claims.opener()
+        record = _recovery.begin(it.journal, "R", {"cmp01": "rack1"}, writing, 30.0, print)
+        other.callback(claims.release, it.journal, record["id"], ["cmp01"])
+        step(it)
+    for _look in range(3):
+        step(it)
+    (row,) = it.journal.incidents(kind="network")
+    assert (row["state"], len(it.runs.started)) == ("held", 1)
 
 
 def _opened_by_a_responder(it: Set, run_id: str) -> None:

@@ -124,6 +124,16 @@ def test_what_became_of_them_is_what_the_ledger_says(site: Site) -> None:
     )  # fmt: skip
 
 
+def test_of_runs_on_single_vms_the_end_is_told_too_and_of_others_nothing(site: Site) -> None:
+    line = {"incident_id": site.incident, "server_id": "1", "name": "web", "host": "cmp01", "facts": {"project": "p1"}}
+    site.journal.plan_lines(site.run, [{**line, "state": "verified"}])
+    for kind in ("instance", "process", "network"):
+        site.owners.tell("run_ended", {"kind": kind, "hosts": {"cmp01/1": "recovered"}}, run_id=site.run)
+    site.work()
+    (body,) = [body for event, body, _run in site.told if event == "vms_ended"]
+    assert [(vm["id"], vm["state"]) for vm in body["projects"]["p1"]] == [("1", "verified")]
+
+
 def test_a_cloud_that_is_away_for_a_moment_is_asked_again_and_one_that_stays_away_is_told_in_the_log(
     site: Site,
 ) -> None:
