@@ -40,6 +40,9 @@ SAMPLES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any], dict[str, t.An
     "task `rebuild…`, its evacuation has just failed": [
         (vm("active", "rebuilding"), SHARED, {"id": 1, "status": status}) for status in ("failed", "error")
     ],
+    "task `rebuild…`, its evacuation has just ended": [
+        (vm("active", "rebuild_spawning"), SHARED, {"id": 1, "status": "done"})
+    ],
     "task `rebuild…`, no evacuation": [(vm("active", "rebuild_spawning"), {}, None)],
     "task `migrating`, `resize_…`": [
         (vm("active", task), {}, None) for task in ("migrating", "resize_prep", "resize_migrating", "resize_finish")
