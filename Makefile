@@ -35,6 +35,8 @@ PACKAGES := @python3 tests/tools/debian_packages.py
 PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
 # Each file of tests has services of its own, so two files can run side by side; most of the time they wait.
 TWO_FILES := -n 2 --dist loadfile
+# Tests of real services: see tests/tools/steady.py.
+STEADY := $(PYTHON) tests/tools/steady.py
 
 .PHONY: help
 help: ## show the targets
@@ -46,11 +48,7 @@ demo: $(CONTROLLER)/.ready $(NOVA)/.ready tree ## a cloud, VMs, a host whose plu
 	@$(PYTHON) tests/demo.py
 
 .PHONY: test
-test: packages lint sanity test-ansible test-newest ## all checks and tests
-	$(call say,stories on the simulator)
-	@$(PYTHON) tests/tools/stories.py
-	$(call say,pytest: tests against real Nova and real BMCs and databases)
-	@$(PYTEST) $(TWO_FILES) tests/real
+test: packages lint sanity test-ansible test-newest stories test-real ## all checks and tests
 
 .PHONY: packages
 packages:
@@ -62,12 +60,13 @@ test-unit: $(CONTROLLER)/.ready ## unit tests: no network, no root
 
 .PHONY: test-real
 test-real: packages $(CONTROLLER)/.ready $(NOVA)/.ready ## tests against real Nova, BMCs and databases
-	@$(PYTEST) $(TWO_FILES) tests/real
+	$(call say,pytest: tests against real Nova and real BMCs and databases)
+	@$(STEADY) $(TWO_FILES) tests/real
 
 .PHONY: test-multi
 test-multi: $(CONTROLLER)/.ready $(NOVA)/.ready ## kill -9 in a cloud of processes: RabbitMQ, MariaDB, Keystone, nova-computes
 	$(PACKAGES) base multi
-	@$(PYTEST) tests/multi
+	@$(STEADY) tests/multi
 
 .PHONY: test-heat
 test-heat: $(CONTROLLER)/.ready $(NOVA)/.ready $(HEAT)/.ready ## rescue method heat, on a real Heat
@@ -77,10 +76,11 @@ test-heat: $(CONTROLLER)/.ready $(NOVA)/.ready $(HEAT)/.ready ## rescue method h
 .PHONY: test-hosts
 test-hosts: $(CONTROLLER)/.ready $(NOVA)/.ready ## monitors and responders on hosts: containers with systemd, networks and power (root)
 	$(PACKAGES) base hosts
-	@$(PYTEST) tests/hosts
+	@$(STEADY) tests/hosts
 
 .PHONY: stories
 stories: $(CONTROLLER)/.ready tree ## play all stories on the simulator; fails where another log comes out than expected
+	$(call say,stories on the simulator)
 	@$(PYTHON) tests/tools/stories.py
 
 .PHONY: mutation
@@ -119,7 +119,7 @@ test-newest: $(NOVA)/.ready tree ## unit tests, playbooks and one recovery on th
 test-newest-run: $(NEWEST)/.ready
 	@$(NEWEST)/bin/ansible --version | sed -n 1p
 	@PATH=$(CURDIR)/$(NEWEST)/bin:$$PATH $(NEWEST)/bin/python -m pytest -q -p no:cacheprovider -n 2 tests/unit
-	@PATH=$(CURDIR)/$(NEWEST)/bin:$$PATH $(NEWEST)/bin/python -m pytest -q -p no:cacheprovider $(TWO_FILES) $(NEWEST_TESTS)
+	@PATH=$(CURDIR)/$(NEWEST)/bin:$$PATH $(NEWEST)/bin/python tests/tools/steady.py $(TWO_FILES) $(NEWEST_TESTS)
 
 .PHONY: tree
 tree:

@@ -104,8 +104,9 @@ def _checked(line: Row) -> Row:
     if unknown:
         raise ValueError(f"unknown fields of a ledger line: {', '.join(sorted(unknown))}")
     state = states.known(states.LINE, line["state"])
-    stamped = {f"{state}_at": rows.now()} if state in _TIMED else {}
-    return {**line, **stamped, "changed_at": rows.now()}
+    now = rows.now()
+    stamped = {f"{state}_at": now} if state in _TIMED else {}
+    return {**line, **stamped, "changed_at": now}
 
 
 def _prepare(run_id: str, line: Row) -> Row:

@@ -46,5 +46,6 @@ def _take_out(
             bring(cloud, host, out_of_service(run_id), run, before=service)
     except LeaseLost:
         return  # the playbook has taken over
-    except RecoveryError as error:
-        say(f"run {run_id}: {host} is taken out of service by the playbook: {error.message}")
+    except Exception as error:  # whatever it is, somebody must hear of it, and the playbook does this step, too
+        said = error.message if isinstance(error, RecoveryError) else f"{type(error).__name__}: {error}"
+        say(f"run {run_id}: {host} is taken out of service by the playbook: {said}")
