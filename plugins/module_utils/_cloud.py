@@ -106,7 +106,7 @@ class Cloud:
             if self._connection.current_project_id == project_id:
                 return self
             connection = self._connection.connect_as_project({"id": project_id})
-            _patiently(lambda: connection.session.get_token())
+            _patiently(connection.session.get_token)
         except Exception as error:  # openstacksdk raises from several unrelated hierarchies here
             raise CloudError(f"No token for project {project_id}: {error}", status=None, answer=str(error)) from error
         return Cloud(connection, f"{self._key} in project {project_id}")

@@ -191,13 +191,13 @@ def action(cloud: Cloud, server_id: str, body: Json, microversion: str) -> Answe
     return cloud.request("POST", "compute", f"/servers/{server_id}/action", microversion, json=body)
 
 
-def _pages(cloud: Cloud, path: str, name: str, microversion: str, /, key: str = "id", **params: t.Any) -> list[Json]:
+def _pages(cloud: Cloud, path: str, kind: str, microversion: str, /, key: str = "id", **params: t.Any) -> list[Json]:
     """Follow the paging links: Nova may give fewer items a page than asked for (``osapi_max_limit``)."""
     items: list[Json] = []
     marker: Json = {}
     while True:
         body = cloud.get("compute", path, microversion, limit=_PAGE, **params, **marker)
-        items += body[name]
-        if not body.get(f"{name}_links"):
+        items += body[kind]
+        if not body.get(f"{kind}_links"):
             return items
         marker = {"marker": items[-1][key]}

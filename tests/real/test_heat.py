@@ -64,7 +64,7 @@ def site(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[tuple
     """The URL of a Heat, and a clouds.yaml that names it."""
     directory = tmp_path_factory.mktemp("heat")
     (port,) = free_ports(1)
-    identity = next(line.split('"')[1] for line in bed.clouds_yaml.read_text().splitlines() if "auth_url" in line)
+    (identity,) = (line.split('"')[1] for line in bed.clouds_yaml.read_text().splitlines() if "auth_url" in line)
     with (directory / "heat.log").open("wb") as log:
         command = [PYTHON, str(Path(__file__).with_name("heat_server.py")), str(directory), str(port), identity]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -181,7 +181,7 @@ def test_a_killed_qemu_and_then_a_panic_are_followed_by_a_restart_on_the_same_ho
 
 def test_a_qemu_that_dies_at_each_start_runs_elsewhere_and_the_loop_ends(world: World) -> None:
     with never_twice(world), deadly(world.guest()) as killed:
-        until(lambda: world.recovered(), LONG)
+        until(world.recovered, LONG)
         assert world.state("cmp02") == "running"
         assert world.state("cmp01") == ""
     assert len(killed) <= 1 + INSTANCES["tries"]
@@ -210,7 +210,7 @@ def test_a_guest_whose_storage_does_not_come_back_to_its_host_goes_elsewhere(wor
     with never_twice(world):
         site.serve_no_more()
         guest.read_disk()
-        until(lambda: world.recovered(), LONG)
+        until(world.recovered, LONG)
     assert (world.state("cmp01"), world.state("cmp02")) == ("", "running")
     asked = [line["action"] for line in world.cloud.api_log() if line.get("action") and world.vm in line["path"]]
     assert asked == ["reboot", "os-stop", "migrate", "confirmResize", "os-start"]

@@ -121,7 +121,8 @@ def test_mail_arrives_with_tls_and_a_login_and_owners_see_nothing_but_their_own_
     with notifier(journal, duty, owner) as it:
         it.tell("vms_affected", ALL, run_id="11111111-1111-4111-8111-111111111111")
         it.tell("run_ended", {"hosts": {"cmp01": "recovered"}})
-        mails = {(mail["To"], mail["X-Openstack-Ha-Event"]): mail for mail in (mail_server.next() for _ in range(3))}
+        came = [mail_server.next() for _mail in range(3)]
+        mails = {(mail["To"], mail["X-Openstack-Ha-Event"]): mail for mail in came}
         until(lambda: sent(journal))
     everything = ("duty@example.net, boss@example.net", "vms_affected")
     assert set(mails) == {everything, (everything[0], "run_ended"), ("owner@example.org", "vms_affected")}

@@ -155,7 +155,7 @@ class Loop:
             scope=parts.scope, journal=parts.journal, cloud=parts.sources.cloud, claimed=self._claimed,
             correlator=self.correlator, opener=self._opener, metrics=parts.metrics, hosts=self._hosts_now,
             start=self._start_objects, tell=parts.tell, say=parts.say, clock=parts.clock,
-            spawn=lambda name, work: self.parts.spawn(name, work), wake=self.wake, lease=parts.lease,
+            spawn=parts.spawn, wake=self.wake, lease=parts.lease,
         )  # fmt: skip
 
     # -- from other threads --------------------------------------------------------------------------------------

@@ -304,7 +304,7 @@ def test_whatever_happens_and_whenever_it_is_killed_each_vm_has_an_end_and_runs(
     cases: dict[str, tuple[str, list[str]]], coldly: bool, kills: list[int]
 ) -> None:
     site = Site(
-        {name: state for name, (state, _fates) in cases.items()}, {name: its for name, (_, its) in cases.items()}
+        {name: state for name, (state, _fates) in cases.items()}, {name: its for name, (_state, its) in cases.items()}
     )
     limits = COLDLY if coldly else QUICK
     for moment in kills:

@@ -47,7 +47,7 @@ def test_of_several_who_speak_about_a_vm_the_worst_and_newest_counts(
     words: list[Row], counts: tuple[str, float]
 ) -> None:
     for order in (words, words[::-1]):
-        (found,) = _objects.said(order).values()
+        found = next(iter(_objects.said(order).values()))
         assert (found["state"], found["age"]) == counts
 
 

@@ -19,7 +19,7 @@ from ansible_collections.openstack_ha.recovery.plugins.module_utils._restart_ord
 
 Json = t.Dict[str, t.Any]
 HERE = "127.0.0.1"
-LOOPBACK = ["127.0.0.0/8"]
+LOOPBACK = ("127.0.0.0/8",)
 
 
 def server(*addresses: str, **more: t.Any) -> Json:

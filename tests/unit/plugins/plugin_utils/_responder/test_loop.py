@@ -236,6 +236,10 @@ def test_a_run_that_left_vms_behind_is_followed_by_another_after_a_while(it: Set
     assert len(it.runs.started) == 2
 
 
+def _away(**given: object) -> t.NoReturn:
+    raise JournalError("away")
+
+
 @pytest.mark.parametrize(("away", "runs"), [(False, 2), (True, 1)])
 def test_a_host_is_taken_up_again_when_the_time_of_an_owner_is_over(
     it: Set, monkeypatch: pytest.MonkeyPatch, away: bool, runs: int
@@ -249,7 +253,7 @@ def test_a_host_is_taken_up_again_when_the_time_of_an_owner_is_over(
     about = {"incident_id": entry["incident_id"], "host": "cmp01/vm-1"}
     it.journal.ask(run_id, about, "owner", "vm-1", "is left to its owner", None, 60.0, "recover")
     if away:
-        monkeypatch.setattr(it.journal, "questions", lambda **given: (_ for _ in ()).throw(JournalError("away")))
+        monkeypatch.setattr(it.journal, "questions", _away)
     it.end(run_id, "partial")
     it.loop.step()
     assert it.loop.busy == set(), "that the journal is away keeps no host busy"
