@@ -82,7 +82,7 @@ class Recovery:
         server = self._idle()
         if self._is_moved(server):
             self._go_on_moving(server)
-        elif self._continued and self._step in _STARTING and _is_up(server):
+        elif self._interrupted and self._step in _STARTING and _is_up(server):
             self._verify(self._line.host)
         else:
             self._begin(server)
@@ -428,8 +428,15 @@ class Recovery:
         return str(self._line.facts.get("step") or "")
 
     @property
+    def _interrupted(self) -> bool:
+        """Whether the run before has died at work. One that has ended in vain has told so, and the VM is begun anew:
+        Nova may take it for running for a while after its hypervisor has lost it.
+        """
+        return self._line.noted in LINE_UNDER_WAY
+
+    @property
     def _continued(self) -> bool:
-        return self._line.noted in LINE_UNDER_WAY or self._line.attempts > 0
+        return self._interrupted or self._line.attempts > 0
 
     def _mark(self, name: str, view: View | None) -> None:
         self._line.facts = {**self._line.facts, name: view.mark if view else None}

@@ -72,8 +72,15 @@ class World:
 
     def methods(self) -> list[str]:
         """What was done in each run."""
+        return [line["method"] for line in self._lines()]
+
+    def ends(self) -> list[str]:
+        """What came of each run."""
+        return [f"{line['method']}: {line['state']}: {line['reason']}: {line['facts']}" for line in self._lines()]
+
+    def _lines(self) -> list[dict[str, t.Any]]:
         runs = self.journal.runs(limit=100)[::-1]
-        return [line["method"] for run in runs for line in self.journal.report(run["id"])["ledger"]]
+        return [line for run in runs for line in self.journal.report(run["id"])["ledger"]]
 
 
 @pytest.fixture
@@ -95,8 +102,9 @@ def world(cloud: Bed, sites: dict[str, Libvirt], tmp_path: Path, request: pytest
         stack.enter_context(Hosts(HOSTS, [responder]))
         for host, site in sites.items():
             stack.enter_context(_monitor(tmp_path / host, host, site, responder))
-        yield World(cloud, sites, stack.enter_context(open_journal(responder.journal_url)), responder, vm)
-        print(responder.log)
+        made = World(cloud, sites, stack.enter_context(open_journal(responder.journal_url)), responder, vm)
+        yield made
+        print(responder.log, *made.ends(), sep="\n")
 
 
 @contextlib.contextmanager

@@ -95,6 +95,24 @@ def test_one_that_dies_again_is_tried_once_in_a_run() -> None:
     assert world.asked == ["stop", "start"]
 
 
+@pytest.mark.parametrize(
+    ("reaction", "ends", "asked"),
+    [
+        (HERE, ("restart", "verified", "recovered"), ["stop", "start"]),
+        (ELSEWHERE, ("cold_migrate", "verified", "recovered"), ["stop", "migrate", "confirm", "start"]),
+    ],
+)
+def test_one_that_has_died_again_is_begun_anew_though_nova_still_takes_it_for_running(
+    reaction: str, ends: tuple[str, str, str], asked: list[str]
+) -> None:
+    world = Fake(dies={HOME: 1})
+    world.crash()
+    before = recover(world)
+    assert world.vm["vm_state"] == "active"
+    assert end(recover(world, dataclasses.replace(again(world, before), reaction=reaction))) == ends
+    assert world.asked == ["stop", "start", *asked]
+
+
 def test_without_a_monitor_one_that_nova_finds_off_has_not_stayed_up() -> None:
     world = Fake(dies={HOME: 1}, monitor=False)
     world.crash()
