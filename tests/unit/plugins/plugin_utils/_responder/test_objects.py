@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import typing as t
 
 import pytest
@@ -257,7 +258,7 @@ def test_of_two_responders_one_has_the_run(journal: Journal, say: Say) -> None:
 
 def test_who_is_late_does_not_do_again_what_another_has_ended(it: Set, say: Say) -> None:
     work: list[t.Callable[[], None]] = []
-    it.loop.parts.spawn = lambda name, todo: work.append(todo)
+    it.loop.objects.parts = dataclasses.replace(it.loop.objects.parts, spawn=lambda name, todo: work.append(todo))
     crash(it, say, "vm-1")
     step(it)
     it.journal.set_incident(incident(it)["id"], "recovered")

@@ -248,9 +248,15 @@ def test_a_canceled_run_is_closed_and_its_hosts_are_held(make: Make, playbook: P
 
 
 def test_a_run_whose_claims_another_has_is_canceled_and_leaves_them_alone(make: Make, playbook: Playbook) -> None:
-    it = make()
-    playbook.play = until_canceled
+    it, begun = make(), threading.Event()
+
+    def play(order: Order, canceled: Canceled) -> Ended:
+        begun.set()
+        return until_canceled(order, canceled)
+
+    playbook.play = play
     run_id = it.start("cmp01")
+    assert begun.wait(PATIENCE)
     claims.release(it.journal, run_id, ["cmp01"])
     claims.take(it.journal, [("R", "cmp01")], "other", ELSEWHERE)
     status, _rc, reason = it.end()[2:]
