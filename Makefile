@@ -118,7 +118,7 @@ test-newest: $(NOVA)/.ready tree ## unit tests, playbooks and one recovery on th
 .PHONY: test-newest-run
 test-newest-run: $(NEWEST)/.ready
 	@$(NEWEST)/bin/ansible --version | sed -n 1p
-	@PATH=$(CURDIR)/$(NEWEST)/bin:$$PATH $(NEWEST)/bin/python -m pytest -q -p no:cacheprovider -n 2 tests/unit
+	@PATH=$(CURDIR)/$(NEWEST)/bin:$$PATH HYPOTHESIS_PROFILE=brief $(NEWEST)/bin/python -m pytest -q -p no:cacheprovider -n 2 tests/unit
 	@PATH=$(CURDIR)/$(NEWEST)/bin:$$PATH $(NEWEST)/bin/python tests/tools/steady.py $(TWO_FILES) $(NEWEST_TESTS)
 
 .PHONY: tree

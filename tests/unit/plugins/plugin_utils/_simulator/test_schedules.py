@@ -24,7 +24,7 @@ def judged(schedule: tuple[Json, t.Sequence[Json]]) -> tuple[Referee, Played]:
 
 
 @given(schedules())
-@examples(200)
+@examples(60)
 def test_no_invariant_is_broken_whatever_happens(schedule: tuple[Json, list[Json]]) -> None:
     referee, _played = judged(schedule)
     for what in sorted(referee.seen):
@@ -105,7 +105,7 @@ def _in_order(draw: t.Callable[..., t.Any]) -> tuple[Json, list[Json]]:
 
 
 @given(_in_order())
-@examples(40)
+@examples(10)
 def test_no_invariant_is_broken_while_vms_wait_for_each_other(schedule: tuple[Json, list[Json]]) -> None:
     referee, _played = judged(schedule)
     for what in sorted(referee.seen):
