@@ -452,7 +452,7 @@ class Loop:
         try:
             left = self._not_recovered_meanwhile(hosts, site)
             if left:
-                going = self._start(self._opener.open(left, site))
+                going = self._start(self._opener.open(left, site), site)
         except RecoveryError as error:
             self._refused(hosts, error)
         finally:
@@ -472,7 +472,7 @@ class Loop:
             opened = self._opener.open(hosts, site, among=suspects)
             with self._lock:  # an answer or the end of an order may have come in between
                 self.busy.update(opened.going)
-            going = self._start(opened)
+            going = self._start(opened, site)
         except RecoveryError as error:
             self.parts.say(f"{', '.join(hosts)}: {error.message}")
         finally:
@@ -480,16 +480,17 @@ class Loop:
                 self._recording.difference_update(hosts)
             self._free(set(hosts) - set(going))
 
-    def _start(self, opened: Opened) -> list[str]:
+    def _start(self, opened: Opened, site: Site) -> list[str]:
         """Hand a run over to its playbook; the hosts that it is at work on."""
         parts = self.parts
         self.correlator.decided(opened.run_id, opened.verdicts)
         parts.metrics.verdicts(opened.verdicts)
         if not opened.going or self.runs is None:
             return []
-        computes = parts.sources.services(self._fresh()).computes
-        services = {host: computes.get(host) for host in opened.going}
-        take_out(parts.journal, parts.sources.cloud, opened.run_id, services, parts.say)
+        if not site.policy["hooks"]["before_fence"]["files"]:  # they come before anything is done to a host
+            computes = parts.sources.services(self._fresh()).computes
+            services = {host: computes.get(host) for host in opened.going}
+            take_out(parts.journal, parts.sources.cloud, opened.run_id, services, parts.say)
         try:
             self.runs.start(opened.run_id, opened.going)
         except RecoveryError as error:

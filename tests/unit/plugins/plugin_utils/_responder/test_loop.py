@@ -118,6 +118,17 @@ def test_hosts_are_out_of_service_before_their_playbook_has_begun(it: Set) -> No
     assert steps >= {("cmp01", "forced_down"), ("cmp02", "forced_down")}
 
 
+def test_nothing_is_done_to_a_host_before_a_hook_that_is_to_come_first(it: Set) -> None:
+    it.sources.cloud.forced = []
+    it.keeper.site = site()
+    it.keeper.site.policy["hooks"]["before_fence"]["files"] = ["/etc/veto.yml"]
+    it.kill("cmp01")
+    it.wait(3)
+    it.loop.step()
+    assert len(it.runs.started) == 1
+    assert it.sources.cloud.forced == []
+
+
 def test_what_nova_refuses_then_is_told_and_left_to_the_playbook(it: Set) -> None:
     it.kill("cmp01")
     it.wait(3)
