@@ -203,8 +203,11 @@ report:
   type: dict
 """
 
+import contextlib
 import os
+import tempfile
 import time
+import typing as t
 
 from ansible_collections.openstack_ha.recovery.plugins.module_utils import (
     _compute,
@@ -328,10 +331,23 @@ def _look(call: Call, cloud: Cloud, journal: Journal, wanted: list[str]) -> Json
 def _open_objects_checked(call: Call) -> Result:
     """The verdict on VMs, units or networks, without a trace."""
     cloud, policy, kind = connect(call.params), _policy(call), call.params["kind"]
-    with open_journal(call.params["journal_url"], create=False) as journal:
+    with _journal_as_it_is(call) as journal:
         wanted = _open_objects.places(cloud, journal, kind, _resolve(call), call.params["objects"] or [])
         verdicts = _open_objects.decide(_look(call, cloud, journal, wanted), wanted, policy)
     return _opened(call, {"id": None, "resumes": None, "kind": kind}, verdicts, [])
+
+
+@contextlib.contextmanager
+def _journal_as_it_is(call: Call) -> t.Iterator[Journal]:
+    """The journal; where there is none, an empty one that is gone afterwards."""
+    with contextlib.ExitStack() as stack:
+        try:
+            journal = stack.enter_context(open_journal(call.params["journal_url"], create=False))
+        except JournalMissing as error:
+            call.warn(f"Nothing is known of other runs and orders: {error.message}")
+            directory = stack.enter_context(tempfile.TemporaryDirectory())
+            journal = stack.enter_context(open_journal(f"sqlite:///{directory}/journal.db"))
+        yield journal
 
 
 def _me(call: Call) -> holder.Holder:

@@ -573,6 +573,13 @@ def test_units_and_networks_are_worked_on_with_the_claim_of_their_host(tasks: Ta
         close(tasks, opened["run_id"])
 
 
+def test_check_mode_gives_a_verdict_on_what_is_on_a_host_where_there_is_no_journal_yet(tasks: Tasks) -> None:
+    checked = about(tasks, "network", hosts=["cmp02"], check_mode=True)
+    assert list(checked["verdicts"]) == ["cmp02"]
+    assert not Path(tasks.url.removeprefix("sqlite:///")).exists()
+    assert any("There is no journal" in warning for warning in tasks.warnings)
+
+
 def test_what_is_not_to_be_done_fails_and_says_why(tasks: Tasks) -> None:
     with pytest.raises(RecoveryError, match=r"Nothing is recovered. cmp01: hold \(gate host\)"):
         about(tasks, "network", hosts=["cmp01"])
