@@ -23,7 +23,7 @@ from scenes import (
 READS = {"service": "compute", "method": "GET"}
 
 
-@pytest.mark.parametrize("status", [500, 503, 0])
+@pytest.mark.parametrize("status", [500, pytest.param(503, marks=pytest.mark.deep), 0])
 def test_reads_that_fail_are_repeated(cloud: Bed, recovery: Recovery, status: int) -> None:
     vms = cloud.fill(HOST, 2)
     playbooks = recovery(RACK)
@@ -107,7 +107,7 @@ def test_a_token_that_expires_in_mid_run_is_renewed_even_by_a_keystone_in_troubl
     assert_recovered(cloud, playbooks, vms)
 
 
-@pytest.mark.parametrize("task", ["Disable", "Plan"])
+@pytest.mark.parametrize("task", ["Disable", pytest.param("Plan", marks=pytest.mark.deep)])
 def test_a_token_that_expires_before_a_task_is_renewed(cloud: Bed, recovery: Recovery, task: str) -> None:
     vms = cloud.fill(HOST, 1)
     playbooks = recovery(RACK)

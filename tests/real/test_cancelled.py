@@ -20,7 +20,7 @@ def half_way(playbooks: Playbooks) -> bool:
     return {"landed", "requested"} <= set(states(playbooks))
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, pytest.param(signal.SIGINT, marks=pytest.mark.deep)])
 def test_a_cancelled_run_can_be_resumed(cloud: Bed, recovery: Recovery, how: signal.Signals) -> None:
     vms = cloud.fill(HOST, 3)
     playbooks = recovery(RACK)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
+import pytest
 from bed.client import Bed
 from driver import until
 from helpers import HASTY, Recovery, evacuations, reason, states, where
@@ -195,6 +196,7 @@ def test_verified_means_that_port_and_volume_have_moved_too(cloud: Bed, recovery
     assert cloud.ever_ran_twice() == []
 
 
+@pytest.mark.deep
 def test_a_port_that_stays_bound_to_the_dead_host_is_reported(cloud: Bed, recovery: Recovery) -> None:
     [vm] = cloud.fill("cmp01", 1, network=True)
     [port] = ports_of(cloud, vm)

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 from bed.client import Bed
 from driver import until
 from scenes import HOST, RACK, Recovery, assert_recovered, finish, given_up, requests, slow_spawns, started, states
@@ -55,6 +56,7 @@ def test_without_its_journal_a_run_changes_nothing_more(cloud: Bed, recovery: Re
     assert_recovered(cloud, playbooks, vms)
 
 
+@pytest.mark.deep
 def test_vms_that_found_no_host_while_a_clock_jumped_are_recovered(cloud: Bed, recovery: Recovery) -> None:
     vms = cloud.fill(HOST, 3)
     playbooks = recovery(RACK)

@@ -80,12 +80,12 @@ MOMENTS = {
     [
         ("force down obeyed, not answered", "playbook"),
         ("BMC takes its time", "all"),
-        ("planning", "workers"),
+        pytest.param("planning", "workers", marks=pytest.mark.deep),
         ("evacuation not yet processed", "all"),
-        ("evacuation accepted, not answered", "playbook"),
+        pytest.param("evacuation accepted, not answered", "playbook", marks=pytest.mark.deep),
         ("evacuation accepted, not answered", "workers"),
         ("half way", "playbook"),
-        ("half way", "workers"),
+        pytest.param("half way", "workers", marks=pytest.mark.deep),
         ("half way", "all"),
     ],
 )

@@ -11,14 +11,14 @@ from driver import until
 from scenes import HOST, RACK, Recovery, assert_moved_once, assert_recovered, started
 
 BOUNDARIES = [
-    "Show the verdict",
+    pytest.param("Show the verdict", marks=pytest.mark.deep),
     "Disable and force down nova-compute",
     "Fence, and prove it",
-    "Plan which VM goes where",
+    pytest.param("Plan which VM goes where", marks=pytest.mark.deep),
     "Evacuate, follow, verify",
-    "Give back reserved hosts that nothing landed on",
+    pytest.param("Give back reserved hosts that nothing landed on", marks=pytest.mark.deep),
     "Close the run",
-    "Report",
+    pytest.param("Report", marks=pytest.mark.deep),
 ]
 
 

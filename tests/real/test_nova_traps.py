@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 
+import pytest
 from bed.client import Bed
 from driver import until
 from helpers import HASTY, Recovery, evacuations, reason, states, where
@@ -170,6 +171,7 @@ def test_a_dead_host_is_disabled_and_forced_down_in_one_call_that_does_not_wait_
     assert cloud.ever_ran_twice() == []
 
 
+@pytest.mark.deep
 def test_a_burst_is_spread_over_equal_hosts(cloud: Bed, recovery: Recovery) -> None:
     vms = cloud.fill("cmp01", 7)
     playbooks = recovery({"rack": {"hosts": ["cmp01", "cmp02", "cmp03", "cmp04"], "shared_storage": True}})

@@ -19,16 +19,20 @@ class Age:
     newest: str
     evacuates_with: frozenset[str]
     body: t.Mapping[str, t.Any]
+    deep: bool = False
 
 
 AGES = [
     Age("2.53", frozenset({"2.29"}), {"host": "cmp02", "force": False}),
-    Age("2.68", frozenset({"2.68"}), {"host": "cmp02"}),
+    Age("2.68", frozenset({"2.68"}), {"host": "cmp02"}, deep=True),
     Age("2.93", frozenset({"2.93"}), {"host": "cmp02"}),
 ]
 
 
-@pytest.fixture(scope="module", params=AGES, ids=lambda age: str(age.newest))
+_PARAMS = [pytest.param(age, id=age.newest, marks=[pytest.mark.deep] if age.deep else []) for age in AGES]
+
+
+@pytest.fixture(scope="module", params=_PARAMS)
 def age(request: pytest.FixtureRequest) -> Age:
     found: Age = request.param
     return found

@@ -116,6 +116,7 @@ def test_a_reserved_host_on_which_nothing_landed_goes_back_with_its_former_reaso
     assert cloud.ever_ran_twice() == []
 
 
+@pytest.mark.deep
 def test_a_reserved_host_that_was_in_service_before_stays_in_service(cloud: Bed, recovery: Recovery) -> None:
     [vm] = cloud.fill("cmp01", 1)
     cloud.knobs("cmp03", spawn_fails=True)
@@ -149,6 +150,7 @@ def test_a_reserved_host_that_the_plan_did_not_need_is_taken_when_every_other_ta
     assert cloud.ever_ran_twice() == []
 
 
+@pytest.mark.deep
 def test_a_reserved_host_that_refuses_like_all_others_goes_back(cloud: Bed, recovery: Recovery) -> None:
     [vm] = cloud.fill("cmp01", 1)
     reserve(cloud)

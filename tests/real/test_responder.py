@@ -104,7 +104,9 @@ def test_a_host_that_only_a_reporter_calls_dead_and_that_is_silent_is_recovered(
         assert told["reporter"] == "reporter:pacemaker"
 
 
-@pytest.mark.parametrize("step", ["opened", "forced_down", "fenced", "first_evacuate"])
+@pytest.mark.parametrize(
+    "step", ["opened", pytest.param("forced_down", marks=pytest.mark.deep), "fenced", "first_evacuate"]
+)
 def test_a_responder_that_is_killed_at_a_step_loses_nothing_and_does_nothing_twice(
     cloud: Bed, responders: Make, step: str
 ) -> None:

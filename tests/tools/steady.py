@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 _AGAIN = 5  # tests
+_OPTIONS = "--ansible-unit-inject-only --strict-markers -m 'not deep'"  # as in pyproject.toml, but with a cache
 _FAILED = 1  # pytest's exit code
 _FAILURES = "v/cache/lastfailed"  # where pytest's cacheprovider writes them, under its folder
 
@@ -21,7 +22,7 @@ _FAILURES = "v/cache/lastfailed"  # where pytest's cacheprovider writes them, un
 def run(arguments: list[str]) -> int:
     """:returns: pytest's exit code, of the second run where there was one."""
     with tempfile.TemporaryDirectory(prefix="pytest-cache-") as cache:
-        pytest = [sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir={cache}"]
+        pytest = [sys.executable, "-m", "pytest", "-q", "-o", f"addopts={_OPTIONS}", "-o", f"cache_dir={cache}"]
         code = subprocess.run([*pytest, *arguments], check=False).returncode
         failures = Path(cache, _FAILURES)
         failed = sorted(json.loads(failures.read_text())) if code == _FAILED and failures.exists() else []
