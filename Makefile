@@ -106,7 +106,8 @@ test-deep: $(CONTROLLER)/.ready $(NOVA)/.ready ## more random schedules, and mor
 	$(PACKAGES) base agents journal libvirt membership bus
 	@$(PYTHON) tests/tools/stories.py --mutation
 	@HYPOTHESIS_PROFILE=deep $(PYTEST) tests/unit
-	@HYPOTHESIS_PROFILE=deep $(PYTEST) -m deep tests/real
+	$(PACKAGES) multi
+	@HYPOTHESIS_PROFILE=deep $(PYTEST) -m deep tests/real tests/multi
 
 .PHONY: test-ansible
 test-ansible: $(CONTROLLER)/.ready ## unit tests as ansible-test runs them

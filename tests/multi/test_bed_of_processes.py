@@ -14,7 +14,7 @@ from driver import until
 from multi.client import MultiBed
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.deep), signal.SIGKILL])
 def test_nothing_is_left_when_the_server_ends(programs: None, number: signal.Signals) -> None:
     bed = t.cast(MultiBed, MultiBed.start(BUILD / "multi" / f"ended_by_{number.name}", computes=1))
     try:

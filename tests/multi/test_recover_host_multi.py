@@ -199,7 +199,7 @@ def test_a_killed_run_and_a_killed_target_lose_nothing(cloud: MultiBed, recovery
     assert_recovered(cloud, playbooks, recover_in_rounds(cloud, playbooks, vms, lost), vms)
 
 
-@pytest.mark.parametrize("service", ["nova-conductor", "rabbitmq"])
+@pytest.mark.parametrize("service", ["nova-conductor", pytest.param("rabbitmq", marks=pytest.mark.deep)])
 def test_a_service_that_dies_in_the_middle_loses_no_vm(cloud: MultiBed, recovery: Recovery, service: str) -> None:
     vms = cloud.fill(FAILED, 20)
     playbooks = recovery(RACKS)
