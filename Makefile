@@ -35,7 +35,7 @@ PACKAGES := @python3 tests/tools/debian_packages.py
 PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
 # Each file of tests has services of its own, so two files can run side by side; most of the time they wait.
 TWO_FILES := -n 2 --dist loadfile
-# Tests of real services: see tests/tools/steady.py.
+# What fails beside others may pass alone: see tests/tools/steady.py.
 STEADY := $(PYTHON) tests/tools/steady.py
 
 .PHONY: help
@@ -113,7 +113,7 @@ test-deep: $(CONTROLLER)/.ready $(NOVA)/.ready ## more random schedules, and mor
 test-ansible: $(CONTROLLER)/.ready ## unit tests as ansible-test runs them
 	$(call say,ansible-test units)
 	@$(PYTHON) tests/tools/ansible_test.py units > build/units.log 2>&1 || { cat build/units.log; false; }
-	@grep -E '(passed|failed).* in ' build/units.log
+	@grep -E '^unsteady|(passed|failed).* in ' build/units.log
 
 .PHONY: sanity
 sanity: $(CONTROLLER)/.ready ## ansible-test sanity
@@ -133,7 +133,7 @@ test-newest: $(NOVA)/.ready tree ## unit tests, playbooks and one recovery on th
 .PHONY: test-newest-run
 test-newest-run: $(NEWEST)/.ready
 	@$(NEWEST)/bin/ansible --version | sed -n 1p
-	@PATH=$(CURDIR)/$(NEWEST)/bin:$$PATH HYPOTHESIS_PROFILE=brief $(NEWEST)/bin/python -m pytest -q -p no:cacheprovider -n 2 tests/unit
+	@PATH=$(CURDIR)/$(NEWEST)/bin:$$PATH HYPOTHESIS_PROFILE=brief $(NEWEST)/bin/python tests/tools/steady.py -n 2 tests/unit
 	@PATH=$(CURDIR)/$(NEWEST)/bin:$$PATH $(NEWEST)/bin/python tests/tools/steady.py $(TWO_FILES) $(NEWEST_TESTS)
 
 .PHONY: tree

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-_AGAIN = 5  # tests
+MOST_AGAIN = 5  # tests
 _OPTIONS = "--ansible-unit-inject-only --strict-markers -m 'not deep'"  # as in pyproject.toml, but with a cache
 _FAILED = 1  # pytest's exit code
 _FAILURES = "v/cache/lastfailed"  # where pytest's cacheprovider writes them, under its folder
@@ -26,7 +26,7 @@ def run(arguments: list[str]) -> int:
         code = subprocess.run([*pytest, *arguments], check=False).returncode
         failures = Path(cache, _FAILURES)
         failed = sorted(json.loads(failures.read_text())) if code == _FAILED and failures.exists() else []
-        if not 0 < len(failed) <= _AGAIN:
+        if not 0 < len(failed) <= MOST_AGAIN:
             return code
         print(f"\n== once more, alone: {len(failed)} of the tests", flush=True)
         code = subprocess.run([*pytest, *failed], check=False).returncode
