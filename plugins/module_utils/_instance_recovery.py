@@ -233,6 +233,8 @@ class Recovery:
         self._verify(target)
 
     def _shelve(self, targets: list[str]) -> None:
+        # On no host there is no way to plan for it any more, and another run may have to go on.
+        self._line.facts = {**self._line.facts, "targets": targets}
         self._act("shelve", targets[0])
         self._offload(self._follow("shelving", _is_shelved, self._limits.move_timeout))
         self._unshelve(targets)
@@ -288,7 +290,7 @@ class Recovery:
             self._confirm(target)
         elif state in ("shelved", "shelved_offloaded"):
             self._offload(server)
-            self._unshelve([self._line.facts["target"]])
+            self._unshelve(self._line.facts.get("targets") or [self._line.facts["target"]])
         else:
             if not _is_up(server):
                 self._start(target)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import typing as t
 
 import pytest
@@ -349,6 +350,19 @@ def test_a_request_without_an_answer_is_never_made_twice_in_a_row(number: int, o
         world.wait(20)
         done = recover(world, again(world, done))
     assert end(done)[1:] == ("verified", "recovered"), (done, world.asked)
+
+
+def test_one_that_was_shelved_by_a_run_that_died_goes_to_another_target_where_the_first_refuses() -> None:
+    limits = dataclasses.replace(LIMITS, how="shelve")
+    for kill_at in itertools.count(1):
+        world, given_ = Fake(refuses=[OTHER], kill_at=kill_at), line(ELSEWHERE)
+        world.crash()
+        with pytest.raises(Killed):
+            recover(world, given_, limits)
+        if world.vm["vm_state"] == "shelved_offloaded":
+            break
+    done = recover(world, again(world, given_), limits)
+    assert (end(done), done.target) == (("shelve", "verified", "recovered"), THIRD)
 
 
 @given(
