@@ -348,6 +348,8 @@ class Recovery:
         line, self._acting = self._line, host or self._line.host
         self._world.permit(line, self._acting, begin=True)
         line.facts = {**line.facts, "step": step, **({"target": target} if target else {})}
+        if step == "stop":
+            line.facts["stopping"] = True
         line.state = "requesting"
         self._world.record(line)
         try:
@@ -420,8 +422,9 @@ class Recovery:
         stop = self._world.stopped_by(self._line.id)
         if stop is None or stop["user_id"] is None or stop["request_id"] in self._line.facts.get("requests", []):
             return False
-        unanswered = self._step == "stop" and self._world.is_me(stop["user_id"])
-        return not unanswered
+        # The answer to a stop may have been lost, or who had asked died before it came.
+        ours = "stopping" in self._line.facts and self._world.is_me(stop["user_id"])
+        return not ours
 
     # -- helpers --------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import typing as t
@@ -312,6 +313,16 @@ def test_nobody_waits_for_a_host_that_dies_meanwhile() -> None:
     done = recover(world)
     assert (end(done)[1:], done.reason) == (("pending", "held"), "run 7 is at work on cmp01")
     assert world.time < 1000 + LIMITS.stop_timeout
+
+
+@pytest.mark.parametrize("kill_at", range(1, 12))
+def test_a_stop_of_ours_whose_answer_was_lost_is_not_taken_for_one_of_its_owner(kill_at: int) -> None:
+    world, given_ = Fake(lost={0: True}, kill_at=kill_at), line()
+    world.crash()
+    with contextlib.suppress(Killed):
+        recover(world, given_)
+    assert end(recover(world, again(world, given_))) == ("restart", "verified", "recovered")
+    assert world.runs_on == {HOME}
 
 
 def test_what_its_owner_has_stopped_since_stays_off() -> None:
