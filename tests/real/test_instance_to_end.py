@@ -71,16 +71,16 @@ class World:
         return runs if ended and self.incidents() == ["recovered"] * times else []
 
     def methods(self) -> list[str]:
-        """What was done in each run."""
+        """What was done for each incident."""
         return [line["method"] for line in self._lines()]
 
     def ends(self) -> list[str]:
-        """What came of each run."""
+        """What came of each incident."""
         return [f"{line['method']}: {line['state']}: {line['reason']}: {line['facts']}" for line in self._lines()]
 
     def _lines(self) -> list[dict[str, t.Any]]:
-        runs = self.journal.runs(limit=100)[::-1]
-        return [line for run in runs for line in self.journal.report(run["id"])["ledger"]]
+        incidents = self.journal.incidents(kind="instance", object=self.vm)
+        return [line for it in incidents for line in self.journal.lines([it["id"]])]
 
 
 @pytest.fixture
